@@ -1,0 +1,465 @@
+//! Index partitions: keys, uploads, garbage.
+//!
+//! Every command on a key names its bucket's id. A bucket has a **gate** row in
+//! the partition: absent until [`IndexCommand::OpenBucket`], then open, then
+//! sealed for ever ([`IndexCommand::SealBucket`]); ids are never reused. Commands
+//! and queries on a bucket without an open gate answer `BucketNotOpen` or
+//! `BucketSealed`, and the caller asks the root group what became of the name.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use types::{
+    Attributes, BlobId, BlobRef, BucketId, Checksum, ChecksumAlgorithm, ChecksumKind, Condition,
+    ETag, ObjectHead, UnixMillis, UploadId, WriteId, WriteIntent,
+};
+
+/// The bytes of an object put in one piece, or of a part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Data {
+    /// In the row; at most [`types::INLINE_BYTES_MAX`].
+    Inline(Bytes),
+    /// In an erasure-coded blob.
+    Blob {
+        /// Where.
+        blob: BlobRef,
+        /// Ranks that were not durable when the write was proposed; at most
+        /// `n - write_quorum` of them. They are queued for repair in the same entry.
+        missing: Vec<u8>,
+    },
+}
+
+/// What a part row says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// 1 to 10,000.
+    pub number: u16,
+    /// Bytes.
+    pub size: u64,
+    /// MD5 of the bytes: the part's entity tag.
+    pub md5: [u8; 16],
+    /// The part's checksum, if the upload has an algorithm or the client sent one.
+    pub checksum: Option<Checksum>,
+    /// When it was applied; whatever the proposer put here is overwritten.
+    pub modified: UnixMillis,
+    /// Where the bytes are. In a stored row `missing` is empty.
+    pub data: Data,
+}
+
+/// What an upload row says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upload {
+    /// The upload.
+    pub id: UploadId,
+    /// The key that it will make.
+    pub key: String,
+    /// When it began; set at apply.
+    pub initiated: UnixMillis,
+    /// Attributes of the object to be.
+    pub attributes: Attributes,
+    /// The checksum algorithm and kind asked for at creation.
+    pub checksum: Option<(ChecksumAlgorithm, ChecksumKind)>,
+}
+
+/// A change of an index partition. `write` makes retries harmless: a command whose
+/// write id was applied within the last 15 minutes gets the first answer again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum IndexCommand {
+    /// Opens the gate of a bucket. Open: `Done`. Sealed: `BucketSealed`.
+    OpenBucket {
+        /// The bucket.
+        bucket: BucketId,
+    },
+    /// Seals the gate if the bucket has neither objects nor uploads (`NotEmpty`).
+    /// An absent gate is sealed too. Repeatable.
+    SealBucket {
+        /// The bucket.
+        bucket: BucketId,
+    },
+    /// Makes `data` the current object of the key. The replaced object's bytes become
+    /// garbage in the same entry. Answer: `Object`.
+    PutObject {
+        /// The bucket.
+        bucket: BucketId,
+        /// The key.
+        key: String,
+        /// Decided here.
+        condition: Condition,
+        /// Bytes of the object.
+        size: u64,
+        /// Entity tag.
+        etag: ETag,
+        /// What the user said about it.
+        attributes: Attributes,
+        /// Verified checksum.
+        checksum: Option<Checksum>,
+        /// Where the bytes are.
+        data: Data,
+        /// Of this attempt; the same for its retries.
+        write: WriteId,
+        /// Refused (`DeadlinePassed`) once the partition's clock is past it.
+        deadline: UnixMillis,
+    },
+    /// Removes the current object. Answer: `Deleted`, also if there was none
+    /// (but `NoSuchKey` for `Condition::Match`).
+    DeleteObject {
+        /// The bucket.
+        bucket: BucketId,
+        /// The key.
+        key: String,
+        /// Decided here.
+        condition: Condition,
+        /// Of this attempt.
+        write: WriteId,
+    },
+    /// Begins a multipart upload. Answer: `Done`.
+    CreateUpload {
+        /// The bucket.
+        bucket: BucketId,
+        /// `initiated` is overwritten at apply.
+        upload: Upload,
+        /// Of this attempt.
+        write: WriteId,
+    },
+    /// Sets a part; a part of the same number is replaced and its bytes become garbage.
+    /// Answer: `Done`, `NoSuchUpload`, `DeadlinePassed`.
+    PutPart {
+        /// The bucket.
+        bucket: BucketId,
+        /// The key.
+        key: String,
+        /// The upload.
+        upload: UploadId,
+        /// The part.
+        part: Part,
+        /// Of this attempt.
+        write: WriteId,
+        /// Refused once the partition's clock is past it.
+        deadline: UnixMillis,
+    },
+    /// Makes the upload's listed parts the current object. Parts keep their rows; the
+    /// parts that are not listed become garbage. Answer: `Object`; `NoSuchUpload` (but
+    /// `Object` if the key's current object came from this very upload: a repeated
+    /// completion); `InvalidPart`; `PartTooSmall`; the answers of a failed condition.
+    CompleteUpload {
+        /// The bucket.
+        bucket: BucketId,
+        /// The key.
+        key: String,
+        /// The upload.
+        upload: UploadId,
+        /// Decided here.
+        condition: Condition,
+        /// Number and MD5 of each part, in strictly ascending number; 1 to 10,000.
+        parts: Vec<(u16, [u8; 16])>,
+        /// Entity tag, computed by the proposer from `parts`.
+        etag: ETag,
+        /// Checksum of the object, computed by the proposer from the parts' checksums.
+        checksum: Option<Checksum>,
+        /// If the client named the object's size: it must be the parts' sum (`SizeMismatch`).
+        size: Option<u64>,
+        /// Of this attempt.
+        write: WriteId,
+    },
+    /// Gives an upload up; its parts become garbage. Answer: `Done` or `NoSuchUpload`.
+    AbortUpload {
+        /// The bucket.
+        bucket: BucketId,
+        /// The key.
+        key: String,
+        /// The upload.
+        upload: UploadId,
+        /// Of this attempt.
+        write: WriteId,
+    },
+    /// The bytes of these garbage rows are gone: remove the rows. At most 1,000.
+    Collected {
+        /// As [`IndexView::Garbage`] named them.
+        rows: Vec<GarbageId>,
+    },
+    /// Expands a garbage row of kind [`Garbage::Upload`]: up to 1,000 of its part rows turn
+    /// into garbage blobs; the row goes when no part row is left. Answer: `Done`.
+    ExpandGarbage {
+        /// The row.
+        row: GarbageId,
+    },
+    /// The missing ranks of a blob are durable now: remove its repair row.
+    Repaired {
+        /// The blob.
+        blob: BlobId,
+    },
+    /// Does nothing but move the partition's clock.
+    Tick,
+}
+
+/// What an index command did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum IndexAnswer {
+    /// Done.
+    Done,
+    /// The object that is current now.
+    Object(Box<ObjectHead>),
+    /// Deleted; whether there was an object.
+    Deleted {
+        /// Whether there was one.
+        existed: bool,
+    },
+    /// The bucket has no gate here (yet): ask the root group.
+    BucketNotOpen,
+    /// The bucket was deleted: ask the root group what the name means now.
+    BucketSealed,
+    /// The bucket holds objects or uploads.
+    NotEmpty,
+    /// `If-Match` on a key without an object: 404.
+    NoSuchKey,
+    /// The condition does not hold: 412.
+    ConditionFailed,
+    /// The write came too late; its shards will be swept. Nothing was changed.
+    DeadlinePassed,
+    /// Unknown, completed or aborted upload.
+    NoSuchUpload,
+    /// A listed part is not there or has another MD5.
+    InvalidPart {
+        /// The first such part.
+        number: u16,
+    },
+    /// A part other than the last has less than 5 MiB.
+    PartTooSmall {
+        /// The first such part.
+        number: u16,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// The parts do not add up to the size that the client named.
+    SizeMismatch {
+        /// Their sum in bytes.
+        actual: u64,
+    },
+}
+
+/// Names a garbage row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct GarbageId {
+    /// When the bytes lost their last reference.
+    pub since: UnixMillis,
+    /// A number that is unique in the partition.
+    pub number: u64,
+}
+
+/// Bytes without a reference.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Garbage {
+    /// A blob.
+    Blob(BlobRef),
+    /// All part rows of an upload and their blobs: see [`IndexCommand::ExpandGarbage`].
+    Upload {
+        /// The bucket.
+        bucket: BucketId,
+        /// The key.
+        key: String,
+        /// The upload.
+        upload: UploadId,
+    },
+}
+
+/// A blob that was acknowledged with ranks missing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepairRow {
+    /// The blob.
+    pub blob: BlobRef,
+    /// The ranks to write.
+    pub missing: Vec<u8>,
+    /// What it was written for.
+    pub intent: WriteIntent,
+}
+
+/// A consecutive piece of an object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Segment {
+    /// The part's number.
+    pub number: u16,
+    /// Where it begins in the object.
+    pub offset: u64,
+    /// Bytes.
+    pub size: u64,
+    /// Where the bytes are.
+    pub data: Data,
+}
+
+/// Where a listing goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ListAfter {
+    /// After this key (`start-after`, marker, or the last key of the page before). With a
+    /// delimiter it hides a common prefix only if the key is at or beyond the end of it.
+    Key(String),
+    /// After everything that starts with this common prefix.
+    Prefix(String),
+}
+
+/// An object as a listing shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListedObject {
+    /// The key.
+    pub key: String,
+    /// Bytes.
+    pub size: u64,
+    /// Entity tag.
+    pub etag: ETag,
+    /// When it was applied.
+    pub modified: UnixMillis,
+    /// Algorithm and kind of its checksum.
+    pub checksum: Option<(ChecksumAlgorithm, ChecksumKind)>,
+}
+
+/// One line of a listing; lines come in key order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ListEntry {
+    /// An object.
+    Object(ListedObject),
+    /// All keys that start with this, up to and including the delimiter.
+    CommonPrefix(String),
+}
+
+/// A question to an index partition. Answers about a bucket can also be
+/// [`IndexView::BucketNotOpen`] and [`IndexView::BucketSealed`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum IndexQuery {
+    /// The current object. Answer: `Object`.
+    Head {
+        /// The bucket.
+        bucket: BucketId,
+        /// The key.
+        key: String,
+    },
+    /// The pieces of a multipart object that a byte range touches. Answer: `Segments`;
+    /// `NoSuchUpload` if the object is no longer the current one: begin again with `Head`.
+    Segments {
+        /// The bucket.
+        bucket: BucketId,
+        /// The key.
+        key: String,
+        /// From the object's content.
+        upload: UploadId,
+        /// First byte.
+        start: u64,
+        /// Byte after the last.
+        end: u64,
+    },
+    /// A page of the bucket. Answer: `Page`.
+    List {
+        /// The bucket.
+        bucket: BucketId,
+        /// Only keys that start with it.
+        prefix: String,
+        /// Groups keys into common prefixes.
+        delimiter: Option<String>,
+        /// Where the page begins.
+        after: Option<ListAfter>,
+        /// Lines at most; 1 to 1,000.
+        limit: u32,
+    },
+    /// An upload. Answer: `Upload`.
+    Upload {
+        /// The bucket.
+        bucket: BucketId,
+        /// The key.
+        key: String,
+        /// The upload.
+        upload: UploadId,
+    },
+    /// Uploads in progress in the order of (key, upload id). Answer: `Uploads`.
+    Uploads {
+        /// The bucket.
+        bucket: BucketId,
+        /// Only keys that start with it.
+        prefix: String,
+        /// Groups keys into common prefixes.
+        delimiter: Option<String>,
+        /// After this key; with an upload id: after this upload of this key.
+        after: Option<(String, Option<UploadId>)>,
+        /// Lines at most; 1 to 1,000.
+        limit: u32,
+    },
+    /// Parts of an upload in progress in ascending number. Answer: `Parts`, `NoSuchUpload`.
+    Parts {
+        /// The bucket.
+        bucket: BucketId,
+        /// The key.
+        key: String,
+        /// The upload.
+        upload: UploadId,
+        /// Only numbers above it.
+        after: u16,
+        /// At most so many; 1 to 10,000.
+        limit: u32,
+    },
+    /// Whether a pending blob is referenced, for good. Answer: `Settled`.
+    Settled {
+        /// The blob.
+        blob: BlobId,
+        /// What it was written for.
+        intent: WriteIntent,
+    },
+    /// The oldest garbage. Answer: `Garbage`.
+    Garbage {
+        /// Only rows older than this.
+        before: UnixMillis,
+        /// At most so many; 1 to 1,000.
+        limit: u32,
+    },
+    /// Blobs with missing ranks, in the order of their ids. Answer: `Repairs`.
+    Repairs {
+        /// Only blobs after it.
+        after: Option<BlobId>,
+        /// At most so many; 1 to 1,000.
+        limit: u32,
+    },
+}
+
+/// The answer to an index query.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum IndexView {
+    /// The object.
+    Object(Option<Box<ObjectHead>>),
+    /// In ascending offset, covering the range.
+    Segments(Vec<Segment>),
+    /// A page.
+    Page {
+        /// In key order.
+        entries: Vec<ListEntry>,
+        /// Where the next page begins; `None` at the end.
+        next: Option<ListAfter>,
+    },
+    /// The upload.
+    Upload(Option<Box<Upload>>),
+    /// Uploads, then common prefixes, and whether more follow.
+    Uploads {
+        /// In the order of (key, upload id).
+        uploads: Vec<Upload>,
+        /// In order.
+        prefixes: Vec<String>,
+        /// Where the next page begins; `None` at the end.
+        next: Option<(String, Option<UploadId>)>,
+    },
+    /// Parts, and whether more follow.
+    Parts {
+        /// The upload.
+        upload: Box<Upload>,
+        /// In ascending number.
+        parts: Vec<Part>,
+        /// Whether more follow.
+        truncated: bool,
+    },
+    /// No such upload in progress.
+    NoSuchUpload,
+    /// Whether the index references the blob. `None`: the write's deadline is not past on
+    /// the partition's clock, so it may still commit: ask again later.
+    Settled(Option<bool>),
+    /// Garbage, oldest first.
+    Garbage(Vec<(GarbageId, Garbage)>),
+    /// Repairs.
+    Repairs(Vec<RepairRow>),
+    /// The bucket has no gate here (yet): ask the root group.
+    BucketNotOpen,
+    /// The bucket was deleted: ask the root group what the name means now.
+    BucketSealed,
+}

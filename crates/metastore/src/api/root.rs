@@ -1,0 +1,144 @@
+//! The root group: cluster, nodes, disks, placement groups, buckets, directory.
+
+use serde::{Deserialize, Serialize};
+use types::{
+    BucketId, ClusterId, ClusterMap, DiskId, DiskUuid, ErasurePolicy, InstanceId, Location, NodeId,
+    Partition, Role, UnixMillis,
+};
+
+/// A change of the root state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RootCommand {
+    /// Gives the cluster its identity, policy and partition directory. Done once; the same
+    /// command again answers [`RootAnswer::Done`], another cluster id [`RootAnswer::Refused`].
+    Bootstrap {
+        /// The identity.
+        cluster: ClusterId,
+        /// The policy of new blobs.
+        policy: ErasurePolicy,
+        /// Ranges in order, without gaps, from the empty position to the end.
+        partitions: Vec<Partition>,
+    },
+    /// Registers a node or renews its address and location. Answer: `Node`.
+    RegisterNode {
+        /// Metadata nodes bring their configured id; data nodes bring `None` and get the next.
+        id: Option<NodeId>,
+        /// The data folder. Known instances get their id back; a known id with another
+        /// instance is refused.
+        instance: InstanceId,
+        /// What it does.
+        role: Role,
+        /// `host:port` of its internal service.
+        address: String,
+        /// Its failure domains.
+        location: Location,
+    },
+    /// Registers a disk or renews its capacity and node. Answer: `Disk`.
+    RegisterDisk {
+        /// What its format file says.
+        uuid: DiskUuid,
+        /// The node that serves it.
+        node: NodeId,
+        /// Bytes it can hold.
+        capacity_bytes: u64,
+    },
+    /// Adds placement groups of a policy; ids are given in order. Refused if the policy
+    /// already has groups, if a disk is unknown or twice in a group, or if a group's length
+    /// is not `n`.
+    CreateGroups {
+        /// The policy that they serve.
+        policy: ErasurePolicy,
+        /// Members in rank order.
+        groups: Vec<Vec<DiskId>>,
+    },
+    /// Creates a bucket. Answer: `Bucket` (new, or the one that has the name: compare ids).
+    CreateBucket {
+        /// A name that the S3 layer has validated.
+        name: String,
+        /// A fresh random id.
+        id: BucketId,
+    },
+    /// Marks a bucket as being deleted: it no longer resolves, its name stays taken.
+    /// Answer: `Bucket`, or `NoSuchBucket`. Repeatable.
+    BeginDeleteBucket {
+        /// Its name.
+        name: String,
+    },
+    /// Removes a bucket being deleted; only after its gate is sealed. Repeatable.
+    FinishDeleteBucket {
+        /// The bucket.
+        id: BucketId,
+    },
+    /// Makes a bucket being deleted active again (it was not empty). Repeatable.
+    CancelDeleteBucket {
+        /// The bucket.
+        id: BucketId,
+    },
+}
+
+/// A bucket as the root group knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bucket {
+    /// Its identity.
+    pub id: BucketId,
+    /// Its name.
+    pub name: String,
+    /// When it was created.
+    pub created: UnixMillis,
+    /// Whether its deletion has begun.
+    pub deleting: bool,
+}
+
+/// What a root command did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RootAnswer {
+    /// Done, or was done before.
+    Done,
+    /// The node's id.
+    Node(NodeId),
+    /// The disk's id.
+    Disk(DiskId),
+    /// The bucket.
+    Bucket(Bucket),
+    /// No bucket has this name or id.
+    NoSuchBucket,
+    /// Not done, and why: one sentence for the operator.
+    Refused(String),
+}
+
+/// A question to the root group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RootQuery {
+    /// The cluster map. The service adds the leader's soft state.
+    Map,
+    /// The bucket of a name, also while it is being deleted.
+    Bucket {
+        /// Its name.
+        name: String,
+    },
+    /// Active buckets in name order.
+    Buckets {
+        /// Only names that start with it.
+        prefix: String,
+        /// Only names after it.
+        after: Option<String>,
+        /// At most so many.
+        limit: u32,
+    },
+}
+
+/// The answer to a root query.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RootView {
+    /// The map; `None` before bootstrap.
+    Map(Option<Box<ClusterMap>>),
+    /// The bucket.
+    Bucket(Option<Bucket>),
+    /// A page of buckets and whether more follow.
+    Buckets {
+        /// In name order.
+        buckets: Vec<Bucket>,
+        /// Whether more follow.
+        truncated: bool,
+    },
+}

@@ -1,0 +1,72 @@
+//! What an operation on objects can answer other than success. The S3 layer maps each
+//! variant to one AWS code.
+
+use crate::BodyError;
+
+/// A refused or failed operation; nothing half-done is visible.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// No bucket of this name.
+    #[error("bucket {0:?} does not exist")]
+    NoSuchBucket(String),
+    /// The name is taken (by the same owner: there is one account so far).
+    #[error("bucket {0:?} already exists")]
+    BucketExists(String),
+    /// The bucket holds objects or uploads.
+    #[error("bucket {0:?} is not empty")]
+    BucketNotEmpty(String),
+    /// No object of this key.
+    #[error("the key does not exist")]
+    NoSuchKey,
+    /// A multipart object was replaced between its head and its read: begin again at the head.
+    #[error("the object was replaced while it was being opened")]
+    Replaced,
+    /// Unknown, completed or aborted upload.
+    #[error("the upload does not exist; it may have been aborted or completed")]
+    NoSuchUpload,
+    /// A conditional write whose condition does not hold.
+    #[error("a precondition does not hold")]
+    PreconditionFailed,
+    /// A listed part is not there or its entity tag differs.
+    #[error("part {number} is not there or its entity tag differs")]
+    InvalidPart {
+        /// The first such part.
+        number: u16,
+    },
+    /// A part other than the last has less than 5 MiB.
+    #[error("part {number} has {size} bytes; all parts but the last need 5 MiB")]
+    PartTooSmall {
+        /// The first such part.
+        number: u16,
+        /// Its bytes.
+        size: u64,
+    },
+    /// The parts do not add up to the declared object size.
+    #[error("the parts have {actual} bytes together, which is not the declared size")]
+    SizeMismatch {
+        /// Their sum.
+        actual: u64,
+    },
+    /// A checksum of the parts does not match the one declared at completion.
+    #[error("the object's checksum does not match the declared one")]
+    ChecksumMismatch,
+    /// The requested range is outside the object.
+    #[error("the range is outside the object's {size} bytes")]
+    InvalidRange {
+        /// Bytes of the object.
+        size: u64,
+    },
+    /// The request's own body failed.
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    /// No placement group can keep n - 1 shards, metadata has no quorum, or a bound is
+    /// reached: the client should retry. 503 with the reason.
+    #[error("{0}")]
+    Unavailable(String),
+    /// More shards are lost than the code can replace, right now.
+    #[error("{0}")]
+    Unreadable(String),
+    /// The outcome is unknown or something broke; logged with its chain.
+    #[error("{0}")]
+    Internal(String),
+}

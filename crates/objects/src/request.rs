@@ -1,0 +1,141 @@
+//! What callers of the object layer say and get. Bucket and key names have been
+//! validated by the protocol layer.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use metastore::api::index::{ListAfter, ListEntry, Part, Upload};
+use types::{
+    Attributes, Checksum, ChecksumAlgorithm, ChecksumKind, Condition, ETag, ObjectHead, UploadId,
+};
+
+use crate::{Error, ObjectBody};
+
+/// A PUT of a whole object.
+pub struct Put {
+    /// The bucket's name.
+    pub bucket: String,
+    /// The key.
+    pub key: String,
+    /// Decided at commit.
+    pub condition: Condition,
+    /// What the user said about it.
+    pub attributes: Attributes,
+    /// The bytes.
+    pub body: Box<dyn ObjectBody>,
+}
+
+/// A PUT of a part.
+pub struct PutPart {
+    /// The bucket's name.
+    pub bucket: String,
+    /// The key.
+    pub key: String,
+    /// The upload.
+    pub upload: UploadId,
+    /// 1 to 10,000.
+    pub number: u16,
+    /// The bytes.
+    pub body: Box<dyn ObjectBody>,
+}
+
+/// The beginning of a multipart upload.
+pub struct CreateUpload {
+    /// The bucket's name.
+    pub bucket: String,
+    /// The key.
+    pub key: String,
+    /// Attributes of the object to be.
+    pub attributes: Attributes,
+    /// Checksum algorithm and kind, if asked for.
+    pub checksum: Option<(ChecksumAlgorithm, ChecksumKind)>,
+}
+
+/// A part as the completion lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedPart {
+    /// Its number.
+    pub number: u16,
+    /// Its MD5 as the client knows it; `None` if the client's tag is no MD5 (never matches).
+    pub md5: Option<[u8; 16]>,
+    /// Its checksum as the client knows it; must match if given.
+    pub checksum: Option<Checksum>,
+}
+
+/// The completion of a multipart upload.
+pub struct CompleteUpload {
+    /// The bucket's name.
+    pub bucket: String,
+    /// The key.
+    pub key: String,
+    /// The upload.
+    pub upload: UploadId,
+    /// Decided at commit.
+    pub condition: Condition,
+    /// Strictly ascending; the protocol layer has checked the order.
+    pub parts: Vec<ListedPart>,
+    /// The object's checksum, computed by the protocol layer from the parts' stored ones
+    /// and checked against what the client declared.
+    pub checksum: Option<Checksum>,
+    /// The object's size, if the client declared it.
+    pub size: Option<u64>,
+}
+
+/// An object opened for reading.
+pub struct ObjectReader {
+    /// The object.
+    pub head: ObjectHead,
+    /// The bytes that will be sent: half open, inside the object.
+    pub range: Range<u64>,
+    /// Verified bytes. An error ends the stream; the bytes before it are right.
+    pub stream: BoxStream<'static, Result<Bytes, Error>>,
+}
+
+/// The bytes that a reader wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RangeRequest {
+    /// From the first to the last byte, both inclusive; the end may lie past the object.
+    FromTo(u64, u64),
+    /// From a byte to the end.
+    From(u64),
+    /// The last so many bytes.
+    Last(u64),
+}
+
+/// A page of a listing.
+pub struct Page {
+    /// In key order.
+    pub entries: Vec<ListEntry>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<ListAfter>,
+}
+
+/// A page of uploads in progress.
+pub struct UploadsPage {
+    /// In the order of (key, upload id).
+    pub uploads: Vec<Upload>,
+    /// In order.
+    pub prefixes: Vec<String>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<(String, Option<UploadId>)>,
+}
+
+/// A page of the parts of an upload in progress.
+pub struct PartsPage {
+    /// The upload.
+    pub upload: Upload,
+    /// In ascending number.
+    pub parts: Vec<Part>,
+    /// Whether more follow.
+    pub truncated: bool,
+}
+
+/// What a part upload answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartDone {
+    /// The part's entity tag.
+    pub etag: ETag,
+    /// Its checksum.
+    pub checksum: Option<Checksum>,
+}
