@@ -1,1 +1,21 @@
-//! (being written)
+//! The second port: health for load balancers, metrics for Prometheus, JSON for operators and
+//! a status page for people. It reads; nothing here changes the cluster.
+//!
+//! Reading order: [`model`] (the JSON), [`source`] (where the figures come from), [`router`](router())
+//! (the paths), then one file a concern: `auth`, `health`, `api`, `page`, `gauges`, `limits`,
+//! `answer`.
+
+mod answer;
+mod api;
+mod auth;
+mod gauges;
+mod health;
+mod limits;
+pub mod model;
+mod page;
+mod router;
+pub mod source;
+
+pub use model::{ClusterHealth, Status, WorkerStatus};
+pub use router::router;
+pub use source::AdminSource;

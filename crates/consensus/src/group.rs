@@ -51,6 +51,15 @@ pub enum Error {
         /// What happened.
         reason: String,
     },
+    /// The call itself is wrong, and nothing was done: a command above 1 MiB, or a voter
+    /// that is not a member. Final.
+    #[error("group {group} refuses the call: {reason}")]
+    Invalid {
+        /// The group.
+        group: GroupId,
+        /// What is wrong.
+        reason: String,
+    },
     /// Reading rows failed.
     #[error(transparent)]
     Kv(#[from] KvError),

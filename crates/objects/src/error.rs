@@ -1,6 +1,8 @@
 //! What an operation on objects can answer other than success. The S3 layer maps each
 //! variant to one AWS code.
 
+use cluster::MetadataError;
+
 use crate::BodyError;
 
 /// A refused or failed operation; nothing half-done is visible.
@@ -69,4 +71,15 @@ pub enum Error {
     /// The outcome is unknown or something broke; logged with its chain.
     #[error("{0}")]
     Internal(String),
+}
+
+/// What a failure of metadata means for a request: `Unavailable` if nothing was changed,
+/// `Internal` if something may have been.
+pub(crate) fn metadata_error(error: MetadataError) -> Error {
+    match error {
+        MetadataError::Unavailable(_) => Error::Unavailable(error.to_string()),
+        MetadataError::Unknown(_) | MetadataError::Internal(_) => {
+            Error::Internal(error.to_string())
+        }
+    }
 }

@@ -1,18 +1,22 @@
-//! The operations.
+//! The object layer itself: what its operations share. Each verb has a file of its own.
 
 use std::sync::Arc;
 
 use cluster::{Metadata, Shards};
-use metastore::api::{index::ListAfter, root::Bucket};
+use parking_lot::Mutex;
 use platform::Clock;
-use types::{Condition, ObjectHead, UploadId};
+use tokio::sync::mpsc;
+use types::{BlobId, DiskId, PgId, PlacementGroup, UploadId, WriteId};
+use uuid::Uuid;
 
 use crate::{
     Error,
-    request::{
-        CompleteUpload, CreateUpload, ObjectReader, Page, PartDone, PartsPage, Put, PutPart,
-        RangeRequest, UploadsPage,
-    },
+    background::Background,
+    buffer::{Budget, Pool},
+    confirm::Confirmer,
+    gate::BucketCache,
+    hedge::ReadPacer,
+    hints::{HINTS_MAX, RepairHint},
 };
 
 /// Bounds of the object layer.
@@ -20,7 +24,8 @@ use crate::{
 pub struct Settings {
     /// A write must commit within this time of its beginning, in milliseconds.
     pub write_deadline_ms: u64,
-    /// Bytes of stripe buffers that all requests together may hold.
+    /// Bytes of stripe buffers that all requests together may hold: half of it for
+    /// writes, half for reads.
     pub buffer_bytes_max: u64,
     /// The longest object or part of one PUT: 5 GiB as on AWS.
     pub put_bytes_max: u64,
@@ -39,20 +44,31 @@ impl Default for Settings {
     }
 }
 
+/// Full-stripe buffers that are kept for reuse while nobody needs them.
+const POOLED_BUFFERS_MAX: usize = 16;
+
 /// The object layer. Cheap to clone; all clones share caches and buffers.
 #[derive(Clone)]
 pub struct Objects {
-    #[allow(dead_code)]
-    metadata: Arc<dyn Metadata>,
-    #[allow(dead_code)]
-    shards: Arc<dyn Shards>,
-    #[allow(dead_code)]
-    clock: Arc<dyn Clock>,
-    #[allow(dead_code)]
-    settings: Settings,
+    pub(crate) inner: Arc<Inner>,
 }
 
-#[allow(unused_variables, clippy::todo)]
+pub(crate) struct Inner {
+    metadata: Arc<dyn Metadata>,
+    shards: Arc<dyn Shards>,
+    clock: Arc<dyn Clock>,
+    settings: Settings,
+    pub(crate) buckets: BucketCache,
+    pub(crate) write_budget: Arc<Budget>,
+    pub(crate) read_budget: Arc<Budget>,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) background: Background,
+    pub(crate) confirmer: Arc<Confirmer>,
+    pub(crate) pacer: ReadPacer,
+    pub(crate) hints: mpsc::Sender<RepairHint>,
+    hints_receiver: Mutex<Option<mpsc::Receiver<RepairHint>>>,
+}
+
 impl Objects {
     /// The object layer over these.
     pub fn new(
@@ -61,126 +77,97 @@ impl Objects {
         clock: Arc<dyn Clock>,
         settings: Settings,
     ) -> Self {
-        Self { metadata, shards, clock, settings }
+        let (hints, hints_receiver) = mpsc::channel(HINTS_MAX);
+        let half = settings.buffer_bytes_max / 2;
+        Self {
+            inner: Arc::new(Inner {
+                confirmer: Confirmer::new(Arc::clone(&shards)),
+                metadata,
+                shards,
+                clock,
+                buckets: BucketCache::default(),
+                write_budget: Budget::new("write", half),
+                read_budget: Budget::new("read", half),
+                pool: Pool::new(POOLED_BUFFERS_MAX),
+                background: Background::new(),
+                pacer: ReadPacer::new(),
+                hints,
+                hints_receiver: Mutex::new(Some(hints_receiver)),
+                settings,
+            }),
+        }
     }
 
-    /// Creates a bucket. `BucketExists` if the name is taken.
-    pub async fn create_bucket(&self, name: &str) -> Result<Bucket, Error> {
-        todo!()
+    /// The metadata under this object layer.
+    pub fn metadata(&self) -> &Arc<dyn Metadata> {
+        &self.inner.metadata
     }
 
-    /// Deletes an empty bucket.
-    pub async fn delete_bucket(&self, name: &str) -> Result<(), Error> {
-        todo!()
+    /// The disks under this object layer.
+    pub fn shards(&self) -> &Arc<dyn Shards> {
+        &self.inner.shards
     }
 
-    /// The bucket of this name.
-    pub async fn bucket(&self, name: &str) -> Result<Bucket, Error> {
-        todo!()
+    /// The clock of this object layer.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.inner.clock
     }
 
-    /// Buckets in name order, at most `limit`, and whether more follow.
-    pub async fn buckets(
-        &self,
-        prefix: &str,
-        after: Option<&str>,
-        limit: u32,
-    ) -> Result<(Vec<Bucket>, bool), Error> {
-        todo!()
+    /// The bounds of this object layer.
+    pub fn settings(&self) -> &Settings {
+        &self.inner.settings
     }
 
-    /// Stores an object. On OK it is durable: `write_quorum` shards and a Raft majority
-    /// have fsynced.
-    pub async fn put(&self, put: Put) -> Result<ObjectHead, Error> {
-        todo!()
+    /// Where readers say which shards they found missing or corrupt; for the repair
+    /// worker. `None` after the first call: there is one queue. It holds 1,024 hints; while
+    /// it is full (or was never taken and filled up) further hints are dropped and counted.
+    pub fn repairs(&self) -> Option<mpsc::Receiver<RepairHint>> {
+        self.inner.hints_receiver.lock().take()
     }
 
-    /// The object's head.
-    pub async fn head(&self, bucket: &str, key: &str) -> Result<ObjectHead, Error> {
-        todo!()
+    /// Bytes of stripe buffers that writes hold now, and the most they ever held.
+    pub fn write_buffer_bytes(&self) -> (u64, u64) {
+        (self.inner.write_budget.in_use_bytes(), self.inner.write_budget.high_water_bytes())
     }
 
-    /// Opens an object that [`Objects::head`] returned, so that the protocol layer can
-    /// evaluate conditions in between. If the object was replaced since, the bytes are
-    /// still those of `head`, or `Replaced` for a multipart object: begin again.
-    pub async fn read(
-        &self,
-        bucket: &str,
-        key: &str,
-        head: ObjectHead,
-        range: Option<RangeRequest>,
-    ) -> Result<ObjectReader, Error> {
-        todo!()
+    /// Bytes of stripe buffers that reads hold now, and the most they ever held.
+    pub fn read_buffer_bytes(&self) -> (u64, u64) {
+        (self.inner.read_budget.in_use_bytes(), self.inner.read_budget.high_water_bytes())
     }
 
-    /// Deletes an object; whether there was one.
-    pub async fn delete(
-        &self,
-        bucket: &str,
-        key: &str,
-        condition: Condition,
-    ) -> Result<bool, Error> {
-        todo!()
+    /// Returns once the jobs that requests left behind (deleting what an abandoned write
+    /// stored, confirming committed shards) are done: before the process ends, and in tests.
+    pub async fn settle(&self) {
+        self.inner.background.idle().await;
+        self.inner.confirmer.idle().await;
     }
 
-    /// A page of a bucket.
-    pub async fn list(
-        &self,
-        bucket: &str,
-        prefix: &str,
-        delimiter: Option<&str>,
-        after: Option<ListAfter>,
-        limit: u32,
-    ) -> Result<Page, Error> {
-        todo!()
+    /// The disk of each rank of a group.
+    pub(crate) fn group(&self, id: PgId) -> Result<PlacementGroup, Error> {
+        self.metadata().map().groups.get(&id).cloned().ok_or_else(|| {
+            Error::Unavailable(format!("placement group {id} is not in the cluster map known here"))
+        })
     }
 
-    /// Begins a multipart upload.
-    pub async fn create_upload(&self, create: CreateUpload) -> Result<UploadId, Error> {
-        todo!()
+    pub(crate) fn likely_up(&self, disk: DiskId) -> bool {
+        self.shards().likely_up(disk) && !self.metadata().map().down.contains(&disk)
     }
 
-    /// Stores a part.
-    pub async fn put_part(&self, put: PutPart) -> Result<PartDone, Error> {
-        todo!()
+    /// A version 7 UUID by our own clock: later ones sort later.
+    fn new_uuid(&self) -> Uuid {
+        let random: [u8; 10] = rand::random();
+        uuid::Builder::from_unix_timestamp_millis(self.clock().now_ms(), &random).into_uuid()
     }
 
-    /// Makes the listed parts the object.
-    pub async fn complete_upload(&self, complete: CompleteUpload) -> Result<ObjectHead, Error> {
-        todo!()
+    pub(crate) fn new_blob_id(&self) -> BlobId {
+        BlobId(self.new_uuid())
     }
 
-    /// Gives an upload up.
-    pub async fn abort_upload(
-        &self,
-        bucket: &str,
-        key: &str,
-        upload: UploadId,
-    ) -> Result<(), Error> {
-        todo!()
+    pub(crate) fn new_upload_id(&self) -> UploadId {
+        UploadId(self.new_uuid())
     }
 
-    /// Uploads in progress.
-    pub async fn uploads(
-        &self,
-        bucket: &str,
-        prefix: &str,
-        delimiter: Option<&str>,
-        after: Option<(String, Option<UploadId>)>,
-        limit: u32,
-    ) -> Result<UploadsPage, Error> {
-        todo!()
-    }
-
-    /// Parts of an upload in progress with numbers above `after`.
-    pub async fn parts(
-        &self,
-        bucket: &str,
-        key: &str,
-        upload: UploadId,
-        after: u16,
-        limit: u32,
-    ) -> Result<PartsPage, Error> {
-        todo!()
+    pub(crate) fn new_write_id(&self) -> WriteId {
+        WriteId(self.new_uuid())
     }
 }

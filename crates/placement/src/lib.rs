@@ -1,1 +1,20 @@
-//! (being written)
+//! Where the `n` chunks of a stripe go: explicit placement groups over disks and failure
+//! domains. Pure: the same disks, policy and seed give the same groups, on every machine and
+//! in every version.
+//!
+//! Reading order: [`site`] (what is known of a disk), [`rule`] (how many members of a group a
+//! node or rack may hold), [`plan`](plan()) (all groups of a cluster), [`substitute`](substitute())
+//! (one new member), [`error`], `random` (the generator).
+
+pub mod error;
+mod plan;
+mod random;
+pub mod rule;
+pub mod site;
+mod substitute;
+
+pub use error::PlacementError;
+pub use plan::{PERMUTATIONS, plan, scatter_width};
+pub use rule::Rule;
+pub use site::{DiskSite, Domain};
+pub use substitute::substitute;

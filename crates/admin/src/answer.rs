@@ -1,0 +1,31 @@
+//! The form of an answer: JSON that is not cached, errors with a code and a sentence.
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+
+/// An answer in JSON.
+pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    let mut response = (status, Json(body)).into_response();
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// An error: `{"error": {"code": "NotFound", "message": "..."}}`.
+pub(crate) fn error(status: StatusCode, code: &str, message: &str) -> Response {
+    json(status, &serde_json::json!({ "error": { "code": code, "message": message } }))
+}
+
+/// Every path that does not exist.
+pub(crate) async fn not_found() -> Response {
+    error(StatusCode::NOT_FOUND, "NotFound", "there is nothing at this path")
+}
+
+/// Every method but GET and HEAD.
+pub(crate) async fn method_not_allowed() -> Response {
+    let message = "this port only answers GET and HEAD";
+    error(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message)
+}

@@ -1,0 +1,60 @@
+//! The paths of the port.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::State,
+    http::header,
+    middleware,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use telemetry::MetricsHandle;
+
+use crate::{AdminSource, answer, api, auth, gauges, health, limits, page, source};
+
+/// The router; the caller binds it.
+///
+/// | path | needs | answers |
+/// |---|---|---|
+/// | `/health/live`, `/health/ready`, `/health/cluster` (and the same under `/minio`) | | 200 or 503 with the reason |
+/// | `/metrics` | | Prometheus text |
+/// | `/admin/v1/status`, `/nodes`, `/disks`, `/workers` | token | JSON, [`crate::model`] |
+/// | `/` | | the status page |
+///
+/// `/minio/health/...` are the paths that existing charts and proxies for S3 servers check.
+/// The admin paths take `Authorization: Bearer` with `token`; an empty token fits nothing.
+pub fn router(source: Arc<dyn AdminSource>, metrics: MetricsHandle, token: &str) -> Router {
+    let health = Router::new()
+        .route("/live", get(health::live))
+        .route("/ready", get(health::ready))
+        .route("/cluster", get(health::cluster));
+    let admin = Router::new()
+        .route("/status", get(api::status))
+        .route("/nodes", get(api::nodes))
+        .route("/disks", get(api::disks))
+        .route("/workers", get(api::workers))
+        .fallback(answer::not_found)
+        .layer(middleware::from_fn_with_state(auth::Token::new(token), auth::require));
+    let scrape = move |State(source): State<Arc<dyn AdminSource>>| scrape(source, metrics);
+    Router::new()
+        .nest("/health", health.clone())
+        .nest("/minio/health", health)
+        .nest("/admin/v1", admin)
+        .route("/metrics", get(scrape))
+        .route("/", get(page::index))
+        .route("/status.js", get(page::script))
+        .route("/status.css", get(page::style))
+        .fallback(answer::not_found)
+        .method_not_allowed_fallback(answer::method_not_allowed)
+        .layer(middleware::from_fn(limits::enforce))
+        .with_state(source)
+}
+
+/// Refreshes the cluster's gauges and renders everything.
+async fn scrape(source: Arc<dyn AdminSource>, metrics: MetricsHandle) -> Response {
+    gauges::record(source::cluster(&*source).await.as_ref());
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
+        .into_response()
+}

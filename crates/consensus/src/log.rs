@@ -1,0 +1,253 @@
+//! openraft's log storage on the node's RocksDB: votes, entries and positions of one
+//! group. Every change goes through the writer thread and is on disk when the call
+//! returns, except the committed position, which is only a hint.
+
+use std::{fmt::Debug, io, ops::Bound, ops::RangeBounds, sync::Arc};
+
+use openraft::{
+    AnyError, EntryPayload, ErrorSubject, ErrorVerb, LogState, OptionalSend, RaftLogReader,
+    StorageIOError,
+    storage::{LogFlushed, RaftLogStorage},
+};
+use rocksdb::{Direction, IteratorMode, ReadOptions};
+use types::GroupId;
+
+use crate::{
+    error::StoreError,
+    keys,
+    record::{entry, position},
+    store::{Op, Store, Writer},
+    types::{Entry, LogId, StorageError, TypeConfig, Vote},
+};
+
+/// Bytes of entries in one AppendEntries call; one entry is sent however large it is, so
+/// a call carries less than twice this.
+const SEND_BYTES_MAX: usize = 1 << 20;
+
+/// The log of one group.
+#[derive(Clone)]
+pub(crate) struct LogStore {
+    group: GroupId,
+    store: Arc<Store>,
+    writer: Arc<Writer>,
+}
+
+impl LogStore {
+    pub(crate) fn new(group: GroupId, store: Arc<Store>, writer: Arc<Writer>) -> Self {
+        Self { group, store, writer }
+    }
+
+    /// Entries from `from` up to, not including, `to`, in order and without holes. Stops
+    /// after the entry with which `bytes_max` is reached.
+    fn read(&self, from: u64, to: u64, bytes_max: usize) -> Result<Vec<Entry>, StoreError> {
+        self.store.check()?;
+        if from >= to {
+            return Ok(Vec::new());
+        }
+        let mut options = ReadOptions::default();
+        options.set_iterate_upper_bound(keys::log(self.group, to));
+        let start = keys::log(self.group, from);
+        let rows = self.store.db.iterator_cf_opt(
+            &self.store.family(keys::LOG),
+            options,
+            IteratorMode::From(&start, Direction::Forward),
+        );
+        let (mut entries, mut bytes) = (Vec::<Entry>::new(), 0);
+        for row in rows {
+            let (key, record) = row?;
+            let index = keys::log_index(&key)
+                .ok_or_else(|| StoreError("a raft log key has the wrong length".into()))?;
+            if let Some(last) = entries.last()
+                && last.log_id.index + 1 != index
+            {
+                let last = last.log_id.index;
+                return Err(StoreError(format!("raft log has a hole between {last} and {index}")));
+            }
+            entries.push(self.decode(index, &record)?);
+            bytes += record.len();
+            if bytes >= bytes_max {
+                break;
+            }
+        }
+        Ok(entries)
+    }
+
+    fn decode(&self, index: u64, record: &[u8]) -> Result<Entry, StoreError> {
+        entry::decode(self.group, index, record).map_err(|error| {
+            StoreError(format!(
+                "raft log entry {index} of group {} is damaged ({error}): rebuild this node under a new id",
+                self.group
+            ))
+        })
+    }
+
+    fn last(&self) -> Result<Option<LogId>, StoreError> {
+        self.store.check()?;
+        let mut options = ReadOptions::default();
+        options.set_iterate_lower_bound(keys::log(self.group, 0));
+        options.set_iterate_upper_bound(keys::log_end(self.group));
+        let mut rows = self.store.db.iterator_cf_opt(
+            &self.store.family(keys::LOG),
+            options,
+            IteratorMode::End,
+        );
+        let Some((key, record)) = rows.next().transpose()? else { return Ok(None) };
+        let index = keys::log_index(&key)
+            .ok_or_else(|| StoreError("a raft log key has the wrong length".into()))?;
+        Ok(Some(self.decode(index, &record)?.log_id))
+    }
+
+    fn position(&self, key: &[u8]) -> Result<Option<LogId>, StoreError> {
+        match self.store.get(keys::META, key)? {
+            Some(record) => Ok(Some(position::decode_log_id(key, &record)?)),
+            None => Ok(None),
+        }
+    }
+
+    fn vote(&self) -> Result<Option<Vote>, StoreError> {
+        let first = self.store.get(keys::META, &keys::vote(self.group, 0))?;
+        let second = self.store.get(keys::META, &keys::vote(self.group, 1))?;
+        Ok(position::decode_vote(self.group, [first.as_deref(), second.as_deref()])?)
+    }
+}
+
+/// What openraft wants to know about a failed call.
+pub(crate) fn failure(
+    subject: ErrorSubject<u64>,
+    verb: ErrorVerb,
+) -> impl FnOnce(StoreError) -> StorageError {
+    move |error| StorageIOError::new(subject, verb, AnyError::new(&error)).into()
+}
+
+impl RaftLogReader<TypeConfig> for LogStore {
+    async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + OptionalSend>(
+        &mut self,
+        range: RB,
+    ) -> Result<Vec<Entry>, StorageError> {
+        let from = match range.start_bound() {
+            Bound::Included(index) => *index,
+            Bound::Excluded(index) => index.saturating_add(1),
+            Bound::Unbounded => 0,
+        };
+        let to = match range.end_bound() {
+            Bound::Included(index) => index.saturating_add(1),
+            Bound::Excluded(index) => *index,
+            Bound::Unbounded => u64::MAX,
+        };
+        self.read(from, to, usize::MAX).map_err(failure(ErrorSubject::Logs, ErrorVerb::Read))
+    }
+
+    async fn limited_get_log_entries(
+        &mut self,
+        start: u64,
+        end: u64,
+    ) -> Result<Vec<Entry>, StorageError> {
+        self.read(start, end, SEND_BYTES_MAX).map_err(failure(ErrorSubject::Logs, ErrorVerb::Read))
+    }
+}
+
+impl RaftLogStorage<TypeConfig> for LogStore {
+    type LogReader = Self;
+
+    async fn get_log_state(&mut self) -> Result<LogState<TypeConfig>, StorageError> {
+        let error = || failure(ErrorSubject::Logs, ErrorVerb::Read);
+        let purged = self.position(&keys::purged(self.group)).map_err(error())?;
+        let last = self.last().map_err(error())?;
+        Ok(LogState { last_purged_log_id: purged, last_log_id: last.or(purged) })
+    }
+
+    async fn get_log_reader(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &Vote) -> Result<(), StorageError> {
+        let ops = position::encode_vote(self.group, *vote)
+            .map(|(key, value)| Op::Put { family: keys::META, key, value });
+        let done = self.writer.submit(ops.into()).await;
+        done.map_err(failure(ErrorSubject::Vote, ErrorVerb::Write))
+    }
+
+    async fn read_vote(&mut self) -> Result<Option<Vote>, StorageError> {
+        self.vote().map_err(failure(ErrorSubject::Vote, ErrorVerb::Read))
+    }
+
+    /// Not synced: after a crash it only saves waiting for the leader's word, and reads
+    /// wait for an entry of this process anyway.
+    async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), StorageError> {
+        let Some(committed) = committed else { return Ok(()) };
+        let key = keys::committed(self.group);
+        let record = position::encode_log_id(&key, committed);
+        let write = || {
+            self.store.check()?;
+            self.store.db.put_cf(&self.store.family(keys::META), &key, record)?;
+            Ok::<_, StoreError>(())
+        };
+        write().map_err(|error| {
+            self.store.fail(format!("writing the committed position failed: {error}"));
+            failure(ErrorSubject::Store, ErrorVerb::Write)(error)
+        })
+    }
+
+    async fn read_committed(&mut self) -> Result<Option<LogId>, StorageError> {
+        let committed = self.position(&keys::committed(self.group));
+        committed.map_err(failure(ErrorSubject::Store, ErrorVerb::Read))
+    }
+
+    async fn append<I>(
+        &mut self,
+        entries: I,
+        callback: LogFlushed<TypeConfig>,
+    ) -> Result<(), StorageError>
+    where
+        I: IntoIterator<Item = Entry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let mut ops = Vec::new();
+        for entry in entries {
+            if let EntryPayload::Normal(batch) = &entry.payload {
+                batch.appended.set();
+            }
+            ops.push(Op::Put {
+                family: keys::LOG,
+                key: keys::log(self.group, entry.log_id.index).to_vec(),
+                value: entry::encode(self.group, &entry),
+            });
+        }
+        match self.writer.submit(ops).await {
+            Ok(()) => {
+                callback.log_io_completed(Ok(()));
+                Ok(())
+            }
+            Err(error) => {
+                callback.log_io_completed(Err(io::Error::other(error.clone())));
+                Err(failure(ErrorSubject::Logs, ErrorVerb::Write)(error))
+            }
+        }
+    }
+
+    async fn truncate(&mut self, log_id: LogId) -> Result<(), StorageError> {
+        // One batch, so there is no order in which a hole could appear.
+        let op = Op::DeleteRange {
+            family: keys::LOG,
+            from: keys::log(self.group, log_id.index).to_vec(),
+            to: keys::log_end(self.group),
+        };
+        let done = self.writer.submit(vec![op]).await;
+        done.map_err(failure(ErrorSubject::Log(log_id), ErrorVerb::Delete))
+    }
+
+    async fn purge(&mut self, log_id: LogId) -> Result<(), StorageError> {
+        let key = keys::purged(self.group);
+        let value = position::encode_log_id(&key, log_id);
+        let ops = vec![
+            Op::DeleteRange {
+                family: keys::LOG,
+                from: keys::log(self.group, 0).to_vec(),
+                to: keys::log(self.group, log_id.index.saturating_add(1)).to_vec(),
+            },
+            Op::Put { family: keys::META, key, value },
+        ];
+        let done = self.writer.submit(ops).await;
+        done.map_err(failure(ErrorSubject::Log(log_id), ErrorVerb::Delete))
+    }
+}

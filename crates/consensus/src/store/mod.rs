@@ -1,0 +1,107 @@
+//! One RocksDB per node, shared by all of its groups, and what happens when it fails.
+
+mod options;
+mod writer;
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use parking_lot::Mutex;
+use rocksdb::{BoundColumnFamily, DBWithThreadMode, MultiThreaded, SnapshotWithThreadMode};
+use types::GroupId;
+
+pub(crate) use self::writer::{Op, Writer};
+use crate::{
+    error::{OpenError, StoreError},
+    keys,
+    record::state::{self, State},
+    settings::OnFatal,
+};
+
+pub(crate) type Db = DBWithThreadMode<MultiThreaded>;
+pub(crate) type DbSnapshot<'a> = SnapshotWithThreadMode<'a, Db>;
+
+/// A node's RocksDB.
+pub(crate) struct Store {
+    pub(crate) db: Db,
+    poison: Mutex<Option<String>>,
+    reported: AtomicBool,
+    on_fatal: OnFatal,
+}
+
+impl Store {
+    /// Opens or makes the RocksDB in `dir/db`. Blocking.
+    pub(crate) fn open(dir: &Path, on_fatal: OnFatal) -> Result<Arc<Self>, OpenError> {
+        let path = dir.join("db");
+        let (options, families) = options::all();
+        let db = Db::open_cf_descriptors(&options, &path, families)
+            .map_err(|error| OpenError::Store { dir: path, reason: error.to_string() })?;
+        Ok(Arc::new(Self {
+            db,
+            poison: Mutex::new(None),
+            reported: AtomicBool::new(false),
+            on_fatal,
+        }))
+    }
+
+    /// A column family of [`keys`].
+    pub(crate) fn family(&self, name: &str) -> Arc<BoundColumnFamily<'_>> {
+        self.db.cf_handle(name).expect("every family of `keys` is made when the store opens")
+    }
+
+    /// A value; fails for ever once a write has failed.
+    pub(crate) fn get(&self, family: &str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.check()?;
+        Ok(self.db.get_cf(&self.family(family), key)?)
+    }
+
+    /// The state row of a group, as `snapshot` or the newest data has it.
+    pub(crate) fn state(
+        &self,
+        group: GroupId,
+        snapshot: Option<&DbSnapshot<'_>>,
+    ) -> Result<State, StoreError> {
+        self.check()?;
+        let (family, key) = (self.family(keys::ROWS), keys::state(group));
+        let row = match snapshot {
+            Some(snapshot) => snapshot.get_pinned_cf(&family, key)?,
+            None => self.db.get_pinned_cf(&family, key)?,
+        };
+        match row {
+            Some(row) => Ok(state::decode(group, &row)?),
+            None => Ok(State::default()),
+        }
+    }
+
+    /// Whether the store may still be used.
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        match self.failed() {
+            Some(reason) => Err(StoreError(reason)),
+            None => Ok(()),
+        }
+    }
+
+    /// Why the store may not be used any more.
+    pub(crate) fn failed(&self) -> Option<String> {
+        self.poison.lock().clone()
+    }
+
+    /// Ends all use of the store, by every group, and tells the process.
+    pub(crate) fn fail(&self, reason: String) {
+        self.poison.lock().get_or_insert_with(|| reason.clone());
+        self.report(&reason);
+    }
+
+    /// Tells the process that it must stop; only the first time.
+    pub(crate) fn report(&self, reason: &str) {
+        if !self.reported.swap(true, Ordering::SeqCst) {
+            tracing::error!(reason, "this node's raft replica stops");
+            (self.on_fatal)(reason);
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! Every row key of the two state machines, byte by byte. Integers are big-endian so
+//! that rows sort by them. The consensus layer puts its own (group, incarnation) prefix
+//! in front; here each group has the whole key space to itself.
+//!
+//! Index partition (first byte = the row's kind):
+//!
+//! ```text
+//! 'B' bucket:u64                                   bucket gate: open or sealed
+//! 'C' bucket:u64 key:bytes                         current version head of a live key
+//! 'G' since:u64 number:u64                         garbage: bytes without a reference
+//! 'N' 01                                           clock: time of the last applied command
+//! 'N' 02                                           number of the next garbage row
+//! 'N' 03                                           all applied writes older than this are forgotten
+//! 'P' bucket:u64 key:escaped upload:16 part:u16    a part: of an upload, of the object that adopted
+//!                                                  it, or of a garbage row of kind upload
+//! 'R' blob:16                                      a blob with missing ranks
+//! 'S' write:16 kind:u8                             an applied write and its answer
+//! 'T' at:u64 write:16 kind:u8                      the 'S' rows in the order of their age
+//! 'U' bucket:u64 key:escaped upload:16             a multipart upload in progress
+//! 'V'                                              reserved for versions and delete markers
+//! ```
+//!
+//! Root group:
+//!
+//! ```text
+//! 'B' name:bytes                                   bucket by name
+//! 'C'                                              cluster identity and policy
+//! 'D' disk:u32                                     disk
+//! 'G' pg:u32                                       placement group
+//! 'I' instance:16                                  node id of a data folder
+//! 'J' bucket:u64                                   bucket name by id
+//! 'K' 01 | 02 | 03                                 last node, disk and placement group id given
+//! 'K' 04                                           epoch of the cluster map
+//! 'N' node:u64                                     node
+//! 'R' start:bytes                                  partition directory, by start of the range
+//! 'W' uuid:16                                      disk id of a disk's own uuid
+//! ```
+//!
+//! `key:escaped` is used where something follows the key: a zero byte becomes `00 FF`
+//! and the end is `00 00`. The end sorts before every continuation, so rows keep the byte
+//! order of the keys, and no key's rows lie among those of another. `key:bytes` at the end
+//! of a row key needs no escape: a head is found, and a listing cut, by the plain key.
+
+use consensus::KvError;
+
+/// The smallest byte string that is greater than everything that starts with `prefix`;
+/// `None` if there is none (all bytes are `FF`).
+pub fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
+    let keep = prefix.iter().rposition(|byte| *byte != 0xff)?;
+    let mut end = prefix[..=keep].to_vec();
+    end[keep] += 1;
+    Some(end)
+}
+
+/// A row key that does not have the shape that its kind prescribes.
+fn malformed(kind: &str, key: &[u8]) -> KvError {
+    KvError(format!("row key of kind {kind} is malformed: {key:02x?}"))
+}
+
+fn fixed<const N: usize>(kind: &str, key: &[u8], at: usize) -> Result<[u8; N], KvError> {
+    key.get(at..at + N).and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| malformed(kind, key))
+}
+
+/// Keys of an index partition.
+pub mod index {
+    use consensus::KvError;
+    use types::{BlobId, BucketId, UnixMillis, UploadId, WriteId};
+
+    use super::{fixed, malformed};
+    use crate::api::index::GarbageId;
+
+    /// The partition's clock.
+    pub const CLOCK: &[u8] = b"N\x01";
+    /// The next garbage number.
+    pub const NEXT_GARBAGE: &[u8] = b"N\x02";
+    /// The time up to which applied writes have been forgotten.
+    pub const FORGOTTEN: &[u8] = b"N\x03";
+
+    fn in_bucket(kind: u8, bucket: BucketId, more: usize) -> Vec<u8> {
+        let mut row = Vec::with_capacity(9 + more);
+        row.push(kind);
+        row.extend_from_slice(&bucket.0.to_be_bytes());
+        row
+    }
+
+    fn escape(row: &mut Vec<u8>, key: &str) {
+        for byte in key.bytes() {
+            row.push(byte);
+            if byte == 0 {
+                row.push(0xff);
+            }
+        }
+    }
+
+    /// Gate of a bucket.
+    pub fn gate(bucket: BucketId) -> Vec<u8> {
+        in_bucket(b'B', bucket, 0)
+    }
+
+    /// Head of a key. Also the prefix of the heads of all keys that start with `key`.
+    pub fn head(bucket: BucketId, key: &str) -> Vec<u8> {
+        let mut row = in_bucket(b'C', bucket, key.len());
+        row.extend_from_slice(key.as_bytes());
+        row
+    }
+
+    /// The key that a head row is of.
+    pub fn key_of_head(row: &[u8]) -> Result<&str, KvError> {
+        row.get(9..)
+            .and_then(|key| std::str::from_utf8(key).ok())
+            .ok_or_else(|| malformed("C", row))
+    }
+
+    /// Header of an upload.
+    pub fn upload(bucket: BucketId, key: &str, upload: UploadId) -> Vec<u8> {
+        let mut row = uploads_of(bucket, key);
+        row.extend_from_slice(upload.as_bytes());
+        row
+    }
+
+    /// Prefix of the uploads of exactly this key.
+    pub fn uploads_of(bucket: BucketId, key: &str) -> Vec<u8> {
+        let mut row = uploads_under(bucket, key);
+        row.extend_from_slice(&[0, 0]);
+        row
+    }
+
+    /// Prefix of the uploads of all keys that start with `prefix`.
+    pub fn uploads_under(bucket: BucketId, prefix: &str) -> Vec<u8> {
+        let mut row = in_bucket(b'U', bucket, prefix.len() + 18);
+        escape(&mut row, prefix);
+        row
+    }
+
+    /// The key and upload that a header row is of.
+    pub fn of_upload(row: &[u8]) -> Result<(String, UploadId), KvError> {
+        let bad = || malformed("U", row);
+        let escaped = row.get(9..).ok_or_else(bad)?;
+        let mut key = Vec::with_capacity(escaped.len());
+        let mut at = 0;
+        loop {
+            match (escaped.get(at), escaped.get(at + 1)) {
+                (Some(0), Some(0)) => break,
+                (Some(0), Some(0xff)) => {
+                    key.push(0);
+                    at += 2;
+                }
+                (Some(0), _) | (None, _) => return Err(bad()),
+                (Some(byte), _) => {
+                    key.push(*byte);
+                    at += 1;
+                }
+            }
+        }
+        let upload = fixed("U", escaped, at + 2)?;
+        if escaped.len() != at + 18 {
+            return Err(bad());
+        }
+        Ok((String::from_utf8(key).map_err(|_| bad())?, UploadId::from_bytes(upload)))
+    }
+
+    /// A part.
+    pub fn part(bucket: BucketId, key: &str, upload: UploadId, number: u16) -> Vec<u8> {
+        let mut row = parts_of(bucket, key, upload);
+        row.extend_from_slice(&number.to_be_bytes());
+        row
+    }
+
+    /// Prefix of the parts of an upload.
+    pub fn parts_of(bucket: BucketId, key: &str, upload: UploadId) -> Vec<u8> {
+        let mut row = in_bucket(b'P', bucket, key.len() + 20);
+        escape(&mut row, key);
+        row.extend_from_slice(&[0, 0]);
+        row.extend_from_slice(upload.as_bytes());
+        row
+    }
+
+    /// The number of the part that a row is of.
+    pub fn number_of_part(row: &[u8]) -> Result<u16, KvError> {
+        let at = row.len().checked_sub(2).ok_or_else(|| malformed("P", row))?;
+        fixed("P", row, at).map(u16::from_be_bytes)
+    }
+
+    /// A garbage row.
+    pub fn garbage(id: GarbageId) -> Vec<u8> {
+        let mut row = garbage_since(id.since);
+        row.extend_from_slice(&id.number.to_be_bytes());
+        row
+    }
+
+    /// Lower bound of the garbage since `since`.
+    pub fn garbage_since(since: UnixMillis) -> Vec<u8> {
+        let mut row = Vec::with_capacity(17);
+        row.push(b'G');
+        row.extend_from_slice(&since.0.to_be_bytes());
+        row
+    }
+
+    /// The id of a garbage row.
+    pub fn id_of_garbage(row: &[u8]) -> Result<GarbageId, KvError> {
+        Ok(GarbageId {
+            since: UnixMillis(u64::from_be_bytes(fixed("G", row, 1)?)),
+            number: u64::from_be_bytes(fixed("G", row, 9)?),
+        })
+    }
+
+    /// A repair row.
+    pub fn repair(blob: BlobId) -> Vec<u8> {
+        let mut row = vec![b'R'];
+        row.extend_from_slice(blob.as_bytes());
+        row
+    }
+
+    /// An applied write.
+    pub fn applied(write: WriteId, kind: u8) -> Vec<u8> {
+        let mut row = Vec::with_capacity(18);
+        row.push(b'S');
+        row.extend_from_slice(write.as_bytes());
+        row.push(kind);
+        row
+    }
+
+    /// Its place in the order of age.
+    pub fn applied_at(at: UnixMillis, write: WriteId, kind: u8) -> Vec<u8> {
+        let mut row = applied_since(at);
+        row.extend_from_slice(write.as_bytes());
+        row.push(kind);
+        row
+    }
+
+    /// Lower bound of the writes applied at `at` or later.
+    pub fn applied_since(at: UnixMillis) -> Vec<u8> {
+        let mut row = Vec::with_capacity(26);
+        row.push(b'T');
+        row.extend_from_slice(&at.0.to_be_bytes());
+        row
+    }
+
+    /// When, and which write and kind, a row of the order of age is of.
+    pub fn of_applied_at(row: &[u8]) -> Result<(UnixMillis, WriteId, u8), KvError> {
+        let [kind] = fixed("T", row, 25)?;
+        Ok((
+            UnixMillis(u64::from_be_bytes(fixed("T", row, 1)?)),
+            WriteId::from_bytes(fixed("T", row, 9)?),
+            kind,
+        ))
+    }
+}
+
+/// Keys of the root group.
+pub mod root {
+    use types::{BucketId, DiskId, DiskUuid, InstanceId, NodeId, PgId};
+
+    /// Identity and policy.
+    pub const CLUSTER: &[u8] = b"C";
+    /// Last node id given to a data node.
+    pub const LAST_NODE: &[u8] = b"K\x01";
+    /// Last disk id given.
+    pub const LAST_DISK: &[u8] = b"K\x02";
+    /// Last placement group id given.
+    pub const LAST_GROUP: &[u8] = b"K\x03";
+    /// Epoch of the cluster map.
+    pub const EPOCH: &[u8] = b"K\x04";
+    /// Prefix of all nodes.
+    pub const NODES: &[u8] = b"N";
+    /// Prefix of all disks.
+    pub const DISKS: &[u8] = b"D";
+    /// Prefix of all placement groups.
+    pub const GROUPS: &[u8] = b"G";
+    /// Prefix of the partition directory.
+    pub const PARTITIONS: &[u8] = b"R";
+
+    fn row(kind: u8, rest: &[u8]) -> Vec<u8> {
+        let mut row = Vec::with_capacity(1 + rest.len());
+        row.push(kind);
+        row.extend_from_slice(rest);
+        row
+    }
+
+    /// A node.
+    pub fn node(node: NodeId) -> Vec<u8> {
+        row(b'N', &node.0.to_be_bytes())
+    }
+
+    /// The node of a data folder.
+    pub fn instance(instance: InstanceId) -> Vec<u8> {
+        row(b'I', instance.as_bytes())
+    }
+
+    /// A disk.
+    pub fn disk(disk: DiskId) -> Vec<u8> {
+        row(b'D', &disk.0.to_be_bytes())
+    }
+
+    /// The disk with this uuid.
+    pub fn uuid(uuid: DiskUuid) -> Vec<u8> {
+        row(b'W', uuid.as_bytes())
+    }
+
+    /// A placement group.
+    pub fn group(group: PgId) -> Vec<u8> {
+        row(b'G', &group.0.to_be_bytes())
+    }
+
+    /// A bucket. Also the prefix of all buckets whose name starts with `name`.
+    pub fn bucket(name: &str) -> Vec<u8> {
+        row(b'B', name.as_bytes())
+    }
+
+    /// The name of the bucket with this id.
+    pub fn bucket_name(id: BucketId) -> Vec<u8> {
+        row(b'J', &id.0.to_be_bytes())
+    }
+
+    /// The partition whose range begins at `start`.
+    pub fn partition(start: &[u8]) -> Vec<u8> {
+        row(b'R', start)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use types::{BucketId, UploadId};
+
+    use super::{index, successor};
+
+    #[test]
+    fn successors() {
+        assert_eq!(successor(b"a"), Some(b"b".to_vec()));
+        assert_eq!(successor(&[1, 0xff, 0xff]), Some(vec![2]));
+        assert_eq!(successor(&[0xff, 0xff]), None);
+        assert_eq!(successor(b""), None);
+    }
+
+    proptest! {
+        /// Rows of uploads sort as (key, upload) and say what they are of.
+        #[test]
+        fn upload_rows_keep_the_order_of_keys(
+            a in "[\\x00\\x01ab\u{10ffff}]{0,4}", b in "[\\x00\\x01ab\u{10ffff}]{0,4}",
+            i in any::<[u8; 16]>(), j in any::<[u8; 16]>(),
+        ) {
+            let (i, j) = (UploadId::from_bytes(i), UploadId::from_bytes(j));
+            let bucket = BucketId(7);
+            let (row_a, row_b) = (index::upload(bucket, &a, i), index::upload(bucket, &b, j));
+            prop_assert_eq!(row_a.cmp(&row_b), (&a, i).cmp(&(&b, j)));
+            prop_assert_eq!(index::of_upload(&row_a).unwrap(), (a.clone(), i));
+            // A row lies under a prefix exactly if its key does.
+            let under = index::uploads_under(bucket, &b);
+            prop_assert_eq!(row_a.starts_with(&under), a.starts_with(&b));
+            let parts = index::parts_of(bucket, &b, j);
+            prop_assert_eq!(index::part(bucket, &a, i, 5).starts_with(&parts), (a, i) == (b, j));
+        }
+    }
+
+    #[test]
+    fn malformed_rows_are_errors() {
+        for row in
+            [&b"U"[..], b"U12345678", b"U12345678a", b"U12345678a\x00\x01", b"U12345678\x00\x00x"]
+        {
+            assert!(index::of_upload(row).is_err(), "{row:?}");
+        }
+        assert!(index::id_of_garbage(b"G1234").is_err());
+        assert!(index::of_applied_at(b"T1234").is_err());
+        assert!(index::key_of_head(b"C123").is_err());
+        assert!(index::key_of_head(b"C12345678\xff").is_err());
+    }
+}

@@ -1,0 +1,87 @@
+//! The root group's state machine. What each command does and answers is written at
+//! [`crate::api::root::RootCommand`]; here is how.
+//!
+//! Reading order: this file (one command from decode to answer), [`members`] (identity,
+//! nodes, disks, placement groups), [`buckets`], [`query`].
+
+mod buckets;
+mod members;
+pub mod query;
+
+use bytes::Bytes;
+use consensus::{ApplyContext, Halt, KvError, KvWrite, StateMachine};
+pub use members::CONFIGURED_NODE_MAX;
+pub(crate) use members::flaw_of;
+pub use query::evaluate;
+use types::{Epoch, UnixMillis};
+
+use crate::{
+    api::{self, RootAnswer, RootCommand},
+    keys::root as keys,
+    rows,
+};
+
+/// The state machine of the root group. It holds nothing: everything is in rows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RootMachine;
+
+impl StateMachine for RootMachine {
+    fn apply(
+        &self,
+        rows: &mut dyn KvWrite,
+        context: ApplyContext,
+        command: &[u8],
+    ) -> Result<Bytes, Halt> {
+        let command: RootCommand =
+            api::decode(command).map_err(|error| Halt(format!("root command: {error}")))?;
+        let answer = Apply { rows, now: context.now }.run(&command)?;
+        Ok(api::encode(&answer))
+    }
+}
+
+/// One command being applied.
+struct Apply<'a> {
+    rows: &'a mut dyn KvWrite,
+    now: UnixMillis,
+}
+
+impl Apply<'_> {
+    fn run(&mut self, command: &RootCommand) -> Result<RootAnswer, KvError> {
+        use RootCommand as C;
+        match command {
+            C::Bootstrap { cluster, policy, partitions } => {
+                self.bootstrap(*cluster, *policy, partitions)
+            }
+            C::RegisterNode { id, instance, role, address, location } => {
+                self.register_node(*id, *instance, *role, address, location)
+            }
+            C::RegisterDisk { uuid, node, capacity_bytes } => {
+                self.register_disk(*uuid, *node, *capacity_bytes)
+            }
+            C::CreateGroups { policy, groups } => self.create_groups(*policy, groups),
+            C::CreateBucket { name, id } => self.create_bucket(name, *id),
+            C::BeginDeleteBucket { name } => self.begin_delete_bucket(name),
+            C::FinishDeleteBucket { id } => self.finish_delete_bucket(*id),
+            C::CancelDeleteBucket { id } => self.cancel_delete_bucket(*id),
+        }
+    }
+
+    /// The map has changed: everybody's copy is stale.
+    fn raise_epoch(&mut self) -> Result<(), KvError> {
+        let epoch: Epoch = rows::get(self.rows, keys::EPOCH)?.unwrap_or_default();
+        rows::put(self.rows, keys::EPOCH, &Epoch(epoch.0 + 1));
+        Ok(())
+    }
+
+    /// The next number of a counter that starts at `first`.
+    fn next(&mut self, counter: &[u8], first: u64) -> Result<u64, KvError> {
+        let last: Option<u64> = rows::get(self.rows, counter)?;
+        let next = last.map_or(first, |last| last + 1);
+        rows::put(self.rows, counter, &next);
+        Ok(next)
+    }
+}
+
+fn refused(reason: impl Into<String>) -> Result<RootAnswer, KvError> {
+    Ok(RootAnswer::Refused(reason.into()))
+}

@@ -1,0 +1,104 @@
+//! Answers to root queries from rows; pure functions.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use consensus::{KvError, KvRead};
+use types::{ClusterMap, Disk, Epoch, Node, Partition, PlacementGroup};
+
+use crate::{
+    api::{RootQuery, RootView},
+    keys::{self, root},
+    rows::{self, BucketRow, ClusterRow, RowValue},
+};
+
+/// Buckets of a page at most: as many as AWS lists at once (`MaxBuckets`, ListBuckets).
+pub const BUCKETS_PAGE_MAX: u32 = 10_000;
+
+/// The answer to a query. The map comes without the leader's soft state.
+pub fn evaluate(rows: &dyn KvRead, query: &RootQuery) -> Result<RootView, KvError> {
+    match query {
+        RootQuery::Map => Ok(RootView::Map(map(rows)?.map(Box::new))),
+        RootQuery::Bucket { name } => {
+            let row: Option<BucketRow> = rows::get(rows, &root::bucket(name))?;
+            Ok(RootView::Bucket(row.map(|row| row.with(name.clone()))))
+        }
+        RootQuery::Buckets { prefix, after, limit } => {
+            let limit = (*limit).clamp(1, BUCKETS_PAGE_MAX) as usize;
+            buckets(rows, prefix, after.as_deref(), limit)
+        }
+    }
+}
+
+fn all<T: RowValue>(rows: &dyn KvRead, prefix: &[u8]) -> Result<Vec<T>, KvError> {
+    let end = keys::successor(prefix);
+    rows.scan(prefix, end.as_deref()).map(|row| T::decode(&row?.1)).collect()
+}
+
+/// The partition directory in the order of the ranges.
+pub fn partitions(rows: &dyn KvRead) -> Result<Vec<Partition>, KvError> {
+    all(rows, root::PARTITIONS)
+}
+
+/// The epoch of the cluster map; zero before there is one.
+pub fn epoch(rows: &dyn KvRead) -> Result<Epoch, KvError> {
+    Ok(rows::get(rows, root::EPOCH)?.unwrap_or_default())
+}
+
+/// The cluster's identity, once bootstrapped.
+pub fn cluster(rows: &dyn KvRead) -> Result<Option<ClusterRow>, KvError> {
+    rows::get(rows, root::CLUSTER)
+}
+
+/// A node.
+pub fn node(rows: &dyn KvRead, node: types::NodeId) -> Result<Option<Node>, KvError> {
+    rows::get(rows, &root::node(node))
+}
+
+pub(super) fn groups(rows: &dyn KvRead) -> Result<Vec<PlacementGroup>, KvError> {
+    all(rows, root::GROUPS)
+}
+
+fn map(rows: &dyn KvRead) -> Result<Option<ClusterMap>, KvError> {
+    let Some(ClusterRow { cluster, policy }) = cluster(rows)? else { return Ok(None) };
+    Ok(Some(ClusterMap {
+        cluster,
+        epoch: epoch(rows)?,
+        policy,
+        nodes: all::<Node>(rows, root::NODES)?.into_iter().map(|node| (node.id, node)).collect(),
+        disks: all::<Disk>(rows, root::DISKS)?.into_iter().map(|disk| (disk.id, disk)).collect(),
+        groups: groups(rows)?.into_iter().map(|group| (group.id, group)).collect(),
+        partitions: partitions(rows)?,
+        down: BTreeSet::new(),
+        used_bytes: BTreeMap::new(),
+    }))
+}
+
+fn buckets(
+    rows: &dyn KvRead,
+    prefix: &str,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<RootView, KvError> {
+    let mut from = root::bucket(prefix);
+    let end = keys::successor(&from);
+    if let Some(after) = after {
+        let mut next = root::bucket(after);
+        next.push(0);
+        from = from.max(next);
+    }
+    let mut buckets = Vec::new();
+    for row in rows.scan(&from, end.as_deref()) {
+        let (key, value) = row?;
+        let row = BucketRow::decode(&value)?;
+        if row.deleting {
+            continue;
+        }
+        if buckets.len() == limit {
+            return Ok(RootView::Buckets { buckets, truncated: true });
+        }
+        let name = std::str::from_utf8(&key[1..])
+            .map_err(|_| KvError(format!("bucket row with the name {key:02x?}")))?;
+        buckets.push(row.with(name.to_owned()));
+    }
+    Ok(RootView::Buckets { buckets, truncated: false })
+}

@@ -1,0 +1,42 @@
+//! Read repair: a reader that meets a missing or corrupt shard says so, and reads on.
+
+use types::{BlobRef, UnixMillis, UploadId, WriteIntent};
+
+use crate::{Objects, metrics};
+
+/// Hints that wait at most; further ones are dropped and counted. The scrub finds them again.
+pub(crate) const HINTS_MAX: usize = 1024;
+
+/// A shard that a reader found missing or corrupt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RepairHint {
+    /// The blob.
+    pub blob: BlobRef,
+    /// The rank of the bad shard.
+    pub rank: u8,
+    /// What the blob was written for. The deadline is long past (zero), so that the index
+    /// answers for good whether it still references the blob.
+    pub intent: WriteIntent,
+}
+
+/// Whose bytes are being read: what a hint needs to say.
+#[derive(Clone, Debug)]
+pub(crate) struct Reading {
+    pub(crate) bucket: types::BucketId,
+    pub(crate) key: String,
+}
+
+impl Reading {
+    pub(crate) fn intent(&self, part: Option<(UploadId, u16)>) -> WriteIntent {
+        let deadline = UnixMillis::default();
+        WriteIntent { bucket: self.bucket, key: self.key.clone(), part, deadline }
+    }
+}
+
+impl Objects {
+    pub(crate) fn hint(&self, hint: RepairHint) {
+        if self.inner.hints.try_send(hint).is_err() {
+            metrics::hint_dropped();
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Which operations there are: the implemented ones, each in its verb family's file. All
+//! others answer 501 `NotImplemented` by the trait's defaults.
+
+use async_trait::async_trait;
+use objects::Objects;
+use s3s::{S3, S3Request, S3Response, S3Result, dto::*};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    Settings, attributes, buckets, copy, delete, errors::not_implemented, get, list, multipart, put,
+};
+
+/// What every operation works with.
+pub(crate) struct Api {
+    pub(crate) objects: Objects,
+    pub(crate) settings: Settings,
+}
+
+impl Api {
+    /// The owner of everything: its canonical id is derived from the account.
+    pub(crate) fn owner(&self) -> Owner {
+        Owner {
+            id: Some(hex::encode(Sha256::digest(self.settings.account.as_bytes()))),
+            display_name: None,
+        }
+    }
+
+    /// The same as whoever began an upload.
+    pub(crate) fn initiator(&self) -> Initiator {
+        let Owner { id, display_name } = self.owner();
+        Initiator { id, display_name }
+    }
+}
+
+/// Writes the trait's methods that hand their request to a function of the same name.
+macro_rules! operations {
+    ($($module:ident::$method:ident($input:ident) -> $output:ident;)*) => {
+        #[cfg(test)]
+        pub(crate) const IMPLEMENTED: &[&str] = &[$(stringify!($method)),*];
+
+        #[async_trait]
+        impl S3 for Api {
+            $(
+                async fn $method(
+                    &self,
+                    request: S3Request<$input>,
+                ) -> S3Result<S3Response<$output>> {
+                    $module::$method(self, request).await
+                }
+            )*
+
+            /// The trait would make a PutObject of it, without the form's own rules.
+            async fn post_object(
+                &self,
+                _: S3Request<PostObjectInput>,
+            ) -> S3Result<S3Response<PostObjectOutput>> {
+                Err(not_implemented("PostObject (upload by HTML form)"))
+            }
+        }
+    };
+}
+
+operations! {
+    buckets::create_bucket(CreateBucketInput) -> CreateBucketOutput;
+    buckets::delete_bucket(DeleteBucketInput) -> DeleteBucketOutput;
+    buckets::head_bucket(HeadBucketInput) -> HeadBucketOutput;
+    buckets::list_buckets(ListBucketsInput) -> ListBucketsOutput;
+    buckets::get_bucket_location(GetBucketLocationInput) -> GetBucketLocationOutput;
+    put::put_object(PutObjectInput) -> PutObjectOutput;
+    get::get_object(GetObjectInput) -> GetObjectOutput;
+    get::head_object(HeadObjectInput) -> HeadObjectOutput;
+    delete::delete_object(DeleteObjectInput) -> DeleteObjectOutput;
+    delete::delete_objects(DeleteObjectsInput) -> DeleteObjectsOutput;
+    copy::copy_object(CopyObjectInput) -> CopyObjectOutput;
+    copy::upload_part_copy(UploadPartCopyInput) -> UploadPartCopyOutput;
+    list::list_objects(ListObjectsInput) -> ListObjectsOutput;
+    list::list_objects_v2(ListObjectsV2Input) -> ListObjectsV2Output;
+    multipart::create_multipart_upload(CreateMultipartUploadInput) -> CreateMultipartUploadOutput;
+    multipart::upload_part(UploadPartInput) -> UploadPartOutput;
+    multipart::complete_multipart_upload(CompleteMultipartUploadInput) -> CompleteMultipartUploadOutput;
+    multipart::abort_multipart_upload(AbortMultipartUploadInput) -> AbortMultipartUploadOutput;
+    multipart::list_parts(ListPartsInput) -> ListPartsOutput;
+    multipart::list_multipart_uploads(ListMultipartUploadsInput) -> ListMultipartUploadsOutput;
+    attributes::get_object_attributes(GetObjectAttributesInput) -> GetObjectAttributesOutput;
+}

@@ -1,0 +1,37 @@
+//! PutObject.
+
+use s3s::{S3Request, S3Response, S3Result, dto::*};
+
+use crate::{
+    api::Api,
+    body::{BodyClaims, CheckedBody},
+    checksum::{self, set_checksum},
+    conditions, errors, metadata, text,
+};
+
+/// `PUT /bucket/key`: stores the body. On 200 it is durable.
+pub(crate) async fn put_object(
+    api: &Api,
+    request: S3Request<PutObjectInput>,
+) -> S3Result<S3Response<PutObjectOutput>> {
+    let S3Request { input, headers, trailing_headers, .. } = request;
+    let condition = conditions::of_write(input.if_match, input.if_none_match)?;
+    let attributes = metadata::of_headers(&headers)?;
+    let claims = BodyClaims::of(&headers, input.content_length, api.settings.put_bytes_max)?;
+    let body = CheckedBody::of_request(input.body, claims, trailing_headers, checksum::DEFAULT);
+    let put = objects::request::Put {
+        bucket: input.bucket,
+        key: input.key,
+        condition,
+        attributes,
+        body: Box::new(body),
+    };
+    let head = api.objects.put(put).await.map_err(errors::from_objects)?;
+    let mut output = PutObjectOutput {
+        e_tag: Some(text::etag(head.etag)),
+        checksum_type: checksum::kind(head.checksum.as_ref()),
+        ..Default::default()
+    };
+    set_checksum!(output, head.checksum.as_ref());
+    Ok(S3Response::new(output))
+}

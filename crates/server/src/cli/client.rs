@@ -1,0 +1,43 @@
+//! One GET on the admin port.
+
+use std::{path::Path, time::Duration};
+
+use anyhow::Context;
+use serde_json::Value;
+
+use crate::{credentials::Credentials, error::UserError};
+
+/// The bearer token: from the environment's credentials, or from a dev folder's.
+pub(super) fn token(data: Option<&Path>) -> anyhow::Result<String> {
+    let variable = |name| std::env::var(name).unwrap_or_default();
+    let access = variable("SHARDLAKE_ROOT_ACCESS_KEY");
+    if data.is_none() && !access.is_empty() {
+        let credentials = Credentials::new(&access, &variable("SHARDLAKE_ROOT_SECRET_KEY"))?;
+        return Ok(credentials.admin_token());
+    }
+    let folder = data.map_or_else(super::default_data, Path::to_path_buf);
+    let file = folder.join("credentials.json");
+    let text = std::fs::read_to_string(file).map_err(|_| super::no_credentials())?;
+    let credentials: Credentials =
+        serde_json::from_str(&text).context("the folder's credentials.json is damaged")?;
+    Ok(credentials.admin_token())
+}
+
+/// The answer's JSON; a refusal becomes one sentence.
+pub(super) async fn get(endpoint: &str, path: &str, token: Option<&str>) -> anyhow::Result<Value> {
+    let url = format!("{}{path}", endpoint.trim_end_matches('/'));
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?;
+    let mut request = client.get(&url);
+    if let Some(token) = token {
+        request = request.bearer_auth(token);
+    }
+    let response = request.send().await.map_err(|error| {
+        UserError::new(format!("{endpoint} does not answer ({error}); is shardlake running there?"))
+    })?;
+    let status = response.status();
+    let text = response.text().await?;
+    if !status.is_success() {
+        anyhow::bail!("{url} answered {status}: {}", text.trim());
+    }
+    Ok(serde_json::from_str(&text).unwrap_or(Value::String(text)))
+}

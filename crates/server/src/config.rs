@@ -1,0 +1,323 @@
+//! Configuration of the cluster roles: one TOML file, every key of which can be
+//! overridden by an environment variable `SHARDLAKE_SECTION__KEY` and by a flag
+//! `--set section.key=value`. Unknown keys are refused.
+//!
+//! `docs/configuration.md` describes every key; a test keeps the two in step.
+
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf};
+
+use figment::{
+    Figment,
+    providers::{Env, Format, Serialized, Toml},
+};
+use placement::Domain;
+use serde::{Deserialize, Serialize};
+use types::{ErasurePolicy, NodeId};
+
+use crate::error::UserError;
+
+/// The whole file.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// What all nodes of a cluster agree on.
+    pub cluster: ClusterSection,
+    /// This node.
+    pub node: NodeSection,
+    /// The S3 endpoint (gateway role).
+    pub gateway: GatewaySection,
+    /// Health, metrics, admin API and status page (every role).
+    pub admin: AdminSection,
+    /// The root account (gateway role; the others need it only for the admin API).
+    pub root: RootSection,
+    /// Logging.
+    pub log: LogSection,
+    /// Background work (metadata role).
+    pub workers: WorkersSection,
+}
+
+/// `[cluster]`: the same on all nodes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClusterSection {
+    /// A label for people.
+    pub name: String,
+    /// The shared secret of the cluster's nodes, at least 16 bytes.
+    pub secret: Secret,
+    /// A file that holds the secret instead; surrounding white space is ignored.
+    pub secret_file: Option<PathBuf>,
+    /// Erasure policy of new blobs, `rs-K-M`.
+    pub policy: String,
+    /// Index partitions; fixed when the cluster is made.
+    pub partitions: u32,
+    /// Placement groups are made once so many disks have registered.
+    pub initial_disks: u32,
+    /// What one failure may take: `disk`, `node` or `rack`.
+    pub domain: String,
+    /// Every metadata node as `id@host:port`.
+    pub meta: Vec<String>,
+}
+
+impl Default for ClusterSection {
+    fn default() -> Self {
+        Self {
+            name: "shardlake".into(),
+            secret: Secret::default(),
+            secret_file: None,
+            policy: "rs-4-2".into(),
+            partitions: 16,
+            initial_disks: 6,
+            domain: "node".into(),
+            meta: Vec::new(),
+        }
+    }
+}
+
+/// `[node]`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NodeSection {
+    /// Id of a metadata node, as in `cluster.meta`. Data nodes are given theirs.
+    pub id: u64,
+    /// Folder of the node's own state.
+    pub data: PathBuf,
+    /// Where the internal service listens.
+    pub listen: SocketAddr,
+    /// How other nodes reach it, `host:port`; the listen address if empty.
+    pub advertise: String,
+    /// Failure domain, widest.
+    pub zone: String,
+    /// Failure domain within the zone.
+    pub rack: String,
+    /// One folder a disk (data role).
+    pub disks: Vec<PathBuf>,
+}
+
+impl Default for NodeSection {
+    fn default() -> Self {
+        Self {
+            id: 0,
+            data: PathBuf::from("data"),
+            listen: SocketAddr::from(([127, 0, 0, 1], 7000)),
+            advertise: String::new(),
+            zone: String::new(),
+            rack: String::new(),
+            disks: Vec::new(),
+        }
+    }
+}
+
+/// `[gateway]`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GatewaySection {
+    /// Where S3 listens.
+    pub listen: SocketAddr,
+    /// Domains under which `BUCKET.DOMAIN` names a bucket; `localhost` always works.
+    pub domains: Vec<String>,
+    /// The region that the endpoint says it is.
+    pub region: String,
+    /// Stripe buffers that all requests together may hold, in MiB.
+    pub buffer_mib: u64,
+}
+
+impl Default for GatewaySection {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 9000)),
+            domains: Vec::new(),
+            region: "us-east-1".into(),
+            buffer_mib: 512,
+        }
+    }
+}
+
+/// `[admin]`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdminSection {
+    /// Where the second port listens.
+    pub listen: SocketAddr,
+}
+
+impl Default for AdminSection {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9001)) }
+    }
+}
+
+/// `[root]`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RootSection {
+    /// Access key id.
+    pub access_key: String,
+    /// Secret access key.
+    pub secret_key: Secret,
+}
+
+/// `[log]`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogSection {
+    /// One JSON object a line instead of text.
+    pub json: bool,
+    /// Levels by module, as `info` or `objects=debug,warn`.
+    pub filter: String,
+}
+
+impl Default for LogSection {
+    fn default() -> Self {
+        Self { json: false, filter: "info".into() }
+    }
+}
+
+/// `[workers]`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WorkersSection {
+    /// Deleted bytes stay so long for the reads that are under way, in seconds.
+    pub gc_grace_s: u64,
+    /// A shard that was never committed is swept so long after its write's deadline, in seconds.
+    pub orphan_grace_s: u64,
+    /// How often the orphan sweep walks all inventories, in seconds.
+    pub orphan_interval_s: u64,
+    /// A write must commit within this time of its beginning, in seconds.
+    pub write_deadline_s: u64,
+}
+
+impl Default for WorkersSection {
+    fn default() -> Self {
+        Self {
+            gc_grace_s: 3600,
+            orphan_grace_s: 24 * 3600,
+            orphan_interval_s: 6 * 3600,
+            write_deadline_s: 6 * 3600,
+        }
+    }
+}
+
+/// Text that never shows in logs.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "(none)" } else { "(secret)" })
+    }
+}
+
+impl Config {
+    /// The file, then `SHARDLAKE_SECTION__KEY` variables, then `section.key=value` flags.
+    pub fn load(file: &std::path::Path, sets: &[String]) -> Result<Self, UserError> {
+        let shown = file.display();
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| UserError::new(format!("config file {shown}: {error}")))?;
+        let figment = Figment::from(Serialized::defaults(Config::default()))
+            .merge(Toml::string(&text))
+            .merge(
+                Env::prefixed("SHARDLAKE_")
+                    .filter(|key| key.as_str().contains("__"))
+                    .split("__"),
+            );
+        let figment = sets.iter().try_fold(figment, |figment, set| {
+            let (key, value) = set.split_once('=').ok_or_else(|| {
+                UserError::new(format!("--set {set:?}: write section.key=value"))
+            })?;
+            Ok::<_, UserError>(figment.merge((key, toml_value(value))))
+        })?;
+        let mut config: Config = figment
+            .extract()
+            .map_err(|error| UserError::new(format!("config file {shown}: {error}")))?;
+        config.take_root_from_environment();
+        config.take_secret_from_file()?;
+        Ok(config)
+    }
+
+    /// The two variables that `shardlake dev` documents work for every role.
+    fn take_root_from_environment(&mut self) {
+        if let Ok(key) = std::env::var("SHARDLAKE_ROOT_ACCESS_KEY") {
+            self.root.access_key = key;
+        }
+        if let Ok(key) = std::env::var("SHARDLAKE_ROOT_SECRET_KEY") {
+            self.root.secret_key = Secret(key);
+        }
+    }
+
+    fn take_secret_from_file(&mut self) -> Result<(), UserError> {
+        if let Some(path) = &self.cluster.secret_file {
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                UserError::new(format!("cluster.secret_file {}: {error}", path.display()))
+            })?;
+            self.cluster.secret = Secret(text.trim().to_owned());
+        }
+        if self.cluster.secret.0.len() < 16 {
+            return Err(UserError::new(
+                "cluster.secret: give every node of the cluster the same random secret of at \
+                 least 16 bytes (for example from `openssl rand -hex 32`)",
+            ));
+        }
+        Ok(())
+    }
+
+    /// `cluster.policy`.
+    pub fn policy(&self) -> Result<ErasurePolicy, UserError> {
+        self.cluster
+            .policy
+            .parse()
+            .map_err(|error| UserError::new(format!("cluster.policy: {error}")))
+    }
+
+    /// `cluster.domain`.
+    pub fn domain(&self) -> Result<Domain, UserError> {
+        match self.cluster.domain.as_str() {
+            "disk" => Ok(Domain::Disk),
+            "node" => Ok(Domain::Node),
+            "rack" => Ok(Domain::Rack),
+            other => Err(UserError::new(format!(
+                "cluster.domain: {other:?} is not one of disk, node, rack"
+            ))),
+        }
+    }
+
+    /// `cluster.meta` as ids and addresses.
+    pub fn meta(&self) -> Result<BTreeMap<NodeId, String>, UserError> {
+        let mut nodes = BTreeMap::new();
+        for entry in &self.cluster.meta {
+            let wrong = || {
+                UserError::new(format!("cluster.meta: {entry:?} is not of the form id@host:port"))
+            };
+            let (id, address) = entry.split_once('@').ok_or_else(wrong)?;
+            let id = id.parse().ok().filter(|id| *id > 0).ok_or_else(wrong)?;
+            if !address.contains(':') {
+                return Err(wrong());
+            }
+            if nodes.insert(NodeId(id), address.to_owned()).is_some() {
+                return Err(UserError::new(format!("cluster.meta: id {id} is listed twice")));
+            }
+        }
+        if nodes.is_empty() {
+            return Err(UserError::new("cluster.meta: list every metadata node as id@host:port"));
+        }
+        Ok(nodes)
+    }
+
+    /// `node.advertise`, or the listen address.
+    pub fn advertise(&self) -> String {
+        if self.node.advertise.is_empty() {
+            self.node.listen.to_string()
+        } else {
+            self.node.advertise.clone()
+        }
+    }
+}
+
+/// A flag's value as TOML if it is some (numbers, booleans, arrays), else as text.
+fn toml_value(text: &str) -> figment::value::Value {
+    let parsed = toml::from_str::<BTreeMap<String, figment::value::Value>>(&format!("v = {text}"));
+    match parsed {
+        Ok(mut table) => table.remove("v").unwrap_or_else(|| text.into()),
+        Err(_) => text.into(),
+    }
+}

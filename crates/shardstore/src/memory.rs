@@ -1,0 +1,299 @@
+//! Shards in memory: the reference model that the RocksDB form is held to, and the
+//! mock for everybody above, with faults on demand. Costs nothing to set up.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    ops::Bound,
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use platform::{Clock, SystemClock};
+use proto::shards::{Chunk, DiskStat, PutChunks, ShardEntry, ShardState};
+use types::{ChunkDigest, ShardId, UnixMillis, WriteIntent};
+
+use crate::{Error, ShardStore, store::INVENTORY_MAX, verify};
+
+/// Bytes that a [`MemoryStore`] holds unless it is told otherwise.
+pub const DEFAULT_CAPACITY_BYTES: u64 = 1 << 30;
+
+/// A fault that [`MemoryStore::fail_next_write`] injects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteFault {
+    /// The write finds no room; the next one may.
+    NoSpace,
+    /// The disk fails: this write and all later ones, until [`MemoryStore::heal`].
+    Io,
+}
+
+#[derive(Debug)]
+struct Shard {
+    intent: WriteIntent,
+    state: ShardState,
+    chunks: Vec<Chunk>,
+    sealed: bool,
+}
+
+impl Shard {
+    fn bytes(&self) -> u64 {
+        self.chunks.iter().map(|chunk| chunk.bytes.len() as u64).sum()
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    shards: BTreeMap<ShardId, Shard>,
+    used_bytes: u64,
+    capacity_bytes: u64,
+    faults: VecDeque<WriteFault>,
+    failed: bool,
+    unavailable: bool,
+    closed: bool,
+}
+
+impl State {
+    fn reachable(&self) -> Result<(), Error> {
+        if self.closed {
+            return Err(Error::Unavailable("it is closed".to_owned()));
+        }
+        if self.unavailable {
+            return Err(Error::Unavailable("by request of the test".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn writable(&mut self) -> Result<(), Error> {
+        self.reachable()?;
+        if !self.failed {
+            match self.faults.pop_front() {
+                None => return Ok(()),
+                Some(WriteFault::NoSpace) => return Err(Error::NoSpace),
+                Some(WriteFault::Io) => self.failed = true,
+            }
+        }
+        Err(Error::Failed("by request of the test".to_owned()))
+    }
+}
+
+/// One disk in memory. Clones share it: keep one to inject faults, or to "restart" a
+/// node on the same disk.
+#[derive(Clone)]
+pub struct MemoryStore {
+    state: Arc<Mutex<State>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new(DEFAULT_CAPACITY_BYTES, Arc::new(SystemClock))
+    }
+}
+
+impl MemoryStore {
+    /// An empty disk that holds `capacity_bytes` of chunks.
+    pub fn new(capacity_bytes: u64, clock: Arc<dyn Clock>) -> Self {
+        let state = State { capacity_bytes, ..State::default() };
+        Self { state: Arc::new(Mutex::new(state)), clock }
+    }
+
+    /// Makes the next write (put, confirm or delete) fail; calls queue up.
+    pub fn fail_next_write(&self, fault: WriteFault) {
+        self.state.lock().faults.push_back(fault);
+    }
+
+    /// Whether every call answers [`Error::Unavailable`].
+    pub fn set_unavailable(&self, unavailable: bool) {
+        self.state.lock().unavailable = unavailable;
+    }
+
+    /// Ends all faults and reopens the store if it was closed; what it holds stays.
+    pub fn heal(&self) {
+        let mut state = self.state.lock();
+        state.faults.clear();
+        state.failed = false;
+        state.unavailable = false;
+        state.closed = false;
+    }
+
+    /// Forgets every shard, as a disk that was replaced.
+    pub fn wipe(&self) {
+        let mut state = self.state.lock();
+        state.shards.clear();
+        state.used_bytes = 0;
+    }
+
+    /// Flips bit `bit` (counted from the chunk's first byte, modulo its length) of a
+    /// stored chunk. False if there is no such chunk or it is empty.
+    pub fn flip_bit(&self, shard: ShardId, stripe: u32, bit: usize) -> bool {
+        let mut state = self.state.lock();
+        let Some(chunk) =
+            state.shards.get_mut(&shard).and_then(|shard| shard.chunks.get_mut(stripe as usize))
+        else {
+            return false;
+        };
+        let mut bytes = chunk.bytes.to_vec();
+        if bytes.is_empty() {
+            return false;
+        }
+        let bit = bit % (bytes.len() * 8);
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        chunk.bytes = Bytes::from(bytes);
+        true
+    }
+
+    fn put_checked(&self, put: PutChunks) -> Result<(), Error> {
+        let conflict = |reason| Err(Error::Conflict { shard: put.shard, reason });
+        let mut state = self.state.lock();
+        state.writable()?;
+        let first = put.first_stripe as usize;
+        let end = first + put.chunks.len();
+
+        let shard = state.shards.get(&put.shard);
+        let stored: &[Chunk] = shard.map_or(&[], |shard| &shard.chunks);
+        if first > stored.len() {
+            return conflict("a stripe before this call is missing");
+        }
+        let repeated = stored.len().min(end) - first;
+        if stored[first..first + repeated]
+            .iter()
+            .zip(&put.chunks)
+            .any(|(stored, sent)| stored.digest != sent.digest)
+        {
+            return conflict("other bytes are stored for a stripe of this call");
+        }
+        if let Some(shard) = shard {
+            if shard.intent != put.intent {
+                return conflict("it was begun with another intent");
+            }
+            if shard.sealed && end > stored.len() {
+                return conflict("it is sealed");
+            }
+            if put.seal && end < stored.len() {
+                return conflict("it already has stripes after this seal");
+            }
+        }
+
+        let fresh = &put.chunks[repeated..];
+        let bytes: u64 = fresh.iter().map(|chunk| chunk.bytes.len() as u64).sum();
+        if state.used_bytes + bytes > state.capacity_bytes {
+            return Err(Error::NoSpace);
+        }
+        state.used_bytes += bytes;
+        let shard = state.shards.entry(put.shard).or_insert_with(|| Shard {
+            intent: put.intent.clone(),
+            state: ShardState::Pending,
+            chunks: Vec::new(),
+            sealed: false,
+        });
+        // Copied, as a disk would: the caller's buffer may be pooled.
+        shard.chunks.extend(fresh.iter().map(|chunk| Chunk {
+            bytes: Bytes::copy_from_slice(&chunk.bytes),
+            digest: chunk.digest,
+        }));
+        shard.sealed |= put.seal;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl ShardStore for MemoryStore {
+    async fn put(&self, put: PutChunks) -> Result<(), Error> {
+        self.state.lock().reachable()?;
+        verify::put(&put)?;
+        self.put_checked(put)
+    }
+
+    async fn confirm(&self, shards: Vec<ShardId>) -> Result<(), Error> {
+        verify::shards(&shards)?;
+        let mut state = self.state.lock();
+        state.writable()?;
+        for shard in shards {
+            if let Some(shard) = state.shards.get_mut(&shard) {
+                shard.state = ShardState::Confirmed;
+            }
+        }
+        Ok(())
+    }
+
+    async fn read(&self, shard: ShardId, stripe: u32) -> Result<Chunk, Error> {
+        let chunk = {
+            let state = self.state.lock();
+            state.reachable()?;
+            state
+                .shards
+                .get(&shard)
+                .filter(|shard| shard.sealed)
+                .and_then(|shard| shard.chunks.get(stripe as usize))
+                .cloned()
+                .ok_or(Error::NotFound { shard, stripe })?
+        };
+        if ChunkDigest::of(shard, stripe, &chunk.bytes) != chunk.digest {
+            return Err(Error::Corrupt { shard, what: format!("chunk {stripe}") });
+        }
+        Ok(chunk)
+    }
+
+    async fn delete(&self, shards: Vec<ShardId>) -> Result<(), Error> {
+        verify::shards(&shards)?;
+        let mut state = self.state.lock();
+        state.writable()?;
+        for shard in shards {
+            if let Some(shard) = state.shards.remove(&shard) {
+                state.used_bytes -= shard.bytes();
+            }
+        }
+        Ok(())
+    }
+
+    async fn inventory(
+        &self,
+        after: Option<ShardId>,
+        limit: u32,
+    ) -> Result<Vec<ShardEntry>, Error> {
+        let state = self.state.lock();
+        state.reachable()?;
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        Ok(state
+            .shards
+            .range((from, Bound::Unbounded))
+            .take(limit.min(INVENTORY_MAX) as usize)
+            .map(|(id, shard)| ShardEntry {
+                shard: *id,
+                state: shard.state,
+                intent: shard.intent.clone(),
+                stripes: shard.sealed.then_some(
+                    u32::try_from(shard.chunks.len()).expect("verify::put bounds the stripes"),
+                ),
+                bytes: shard.bytes(),
+            })
+            .collect())
+    }
+
+    async fn stat(&self) -> Result<DiskStat, Error> {
+        let state = self.state.lock();
+        state.reachable()?;
+        Ok(DiskStat {
+            capacity_bytes: state.capacity_bytes,
+            used_bytes: state.used_bytes,
+            writable: !state.failed && state.used_bytes < state.capacity_bytes,
+            readable: true,
+            at: UnixMillis(self.clock.now_ms()),
+        })
+    }
+
+    async fn sync(&self) -> Result<(), Error> {
+        let state = self.state.lock();
+        state.reachable()?;
+        if state.failed {
+            return Err(Error::Failed("by request of the test".to_owned()));
+        }
+        Ok(())
+    }
+
+    async fn close(&self) -> Result<(), Error> {
+        self.state.lock().closed = true;
+        Ok(())
+    }
+}

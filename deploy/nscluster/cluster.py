@@ -1,0 +1,138 @@
+"""The cluster as a whole: up, down, status, and kill or start of single nodes."""
+
+import os
+import shutil
+import signal
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from . import network
+from .layout import ADMIN_PORT, ALL, BALANCER, BY_NAME, GATEWAYS, NODES, S3_PORT, Node
+from .process import Process, wait_until
+from .settings import load_secrets, node_config, write_private
+
+BALANCER_CONFIG = Path(__file__).resolve().parent.parent / "balancer" / "haproxy.cfg"
+
+
+class ClusterError(Exception):
+    """Something that the user must change; one sentence."""
+
+
+class Cluster:
+    """3 metadata nodes, 6 data nodes, 2 gateways and the balancer.
+
+    `folder` holds each node's configuration, data, log and pid file; `extra` is merged into every
+    node's configuration, as `{"workers": {"gc_grace_s": 1}}`.
+    """
+
+    def __init__(self, folder: Path, binary: Path, extra: dict[str, dict[str, object]] | None = None):
+        self.folder = folder.resolve()
+        self.binary = binary.resolve()
+        self.extra = extra or {}
+        self.processes = {node.name: Process(node, self.folder / node.name) for node in ALL}
+
+    @property
+    def s3(self) -> str:
+        return f"http://{BALANCER.address}:{S3_PORT}"
+
+    @property
+    def admin(self) -> str:
+        return f"http://{BALANCER.address}:{ADMIN_PORT}"
+
+    @property
+    def keys(self) -> dict[str, str]:
+        return load_secrets(self.folder)
+
+    def check_machine(self) -> None:
+        """Says at once what is missing."""
+        if os.geteuid() != 0:
+            raise ClusterError("network namespaces need root: run it as root or with sudo")
+        for tool, package in (("ip", "iproute2"), ("haproxy", "haproxy")):
+            if shutil.which(tool) is None:
+                raise ClusterError(f"{tool} is missing: install Debian's package {package}")
+        if not os.access(self.binary, os.X_OK):
+            raise ClusterError(f"{self.binary} is missing: run `make build`, or set SHARDLAKE_BIN")
+
+    def up(self, wait_seconds: float = 90) -> None:
+        """Starts what does not run, and waits until the cluster says that it is healthy."""
+        self.check_machine()
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        network.create()
+        for node in ALL:
+            self.start(node.name)
+        self.wait_healthy(wait_seconds)
+
+    def start(self, name: str) -> None:
+        """Starts one node, unless it runs."""
+        process = self._process(name)
+        node = process.node
+        process.folder.mkdir(exist_ok=True)
+        if node is BALANCER:
+            environment = {f"GATEWAY_{gateway.index}": gateway.address for gateway in GATEWAYS}
+            process.start(["haproxy", "-db", "-f", str(BALANCER_CONFIG)], environment)
+            return
+        config = process.folder / "config.toml"
+        write_private(config, node_config(node, process.folder, self.keys, self.extra))
+        (process.folder / "data").mkdir(exist_ok=True)
+        process.start([str(self.binary), node.role, "--config", str(config)], {})
+
+    def kill(self, *names: str) -> None:
+        """kill -9 of all of them, as nearly at once as one can."""
+        for name in names:
+            self._process(name).signal(signal.SIGKILL)
+        for name in names:
+            self._process(name).wait_gone(10)
+
+    def stop(self, *names: str, seconds: float = 60) -> None:
+        """SIGTERM of all of them; waits until they have drained and gone."""
+        for name in names:
+            self._process(name).signal(signal.SIGTERM)
+        for name in names:
+            self._process(name).wait_gone(seconds)
+
+    def down(self, delete: bool = False) -> None:
+        """Stops everything and removes the network; the folder goes too if asked."""
+        self.stop(*(node.name for node in reversed(NODES)))
+        self.kill(BALANCER.name)
+        network.destroy()
+        if delete:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def status(self) -> list[tuple[Node, int | None, str]]:
+        """Each node, its pid, and what its readiness check says."""
+        return [(node, self.processes[node.name].pid(), self._health(node)) for node in ALL]
+
+    def get(self, path: str, address: str = BALANCER.address, seconds: float = 3) -> tuple[int, str]:
+        """Status and body of an admin page; status 0 if nobody answers."""
+        try:
+            url = f"http://{address}:{ADMIN_PORT}{path}"
+            with urllib.request.urlopen(url, timeout=seconds) as answer:
+                return answer.status, answer.read().decode(errors="replace")
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode(errors="replace")
+        except OSError as error:
+            return 0, str(error)
+
+    def wait_healthy(self, seconds: float) -> None:
+        """Until /health/cluster is fine through the balancer; says who is not well if it never is."""
+        try:
+            wait_until("a healthy cluster", seconds, lambda: self.get("/health/cluster")[0] == 200)
+        except TimeoutError as error:
+            status, body = self.get("/health/cluster")
+            sick = [
+                f"{node.name} ({health}): {self.processes[node.name].last_lines(3)}"
+                for node, pid, health in self.status()
+                if pid is None or health not in ("ready", "ok")
+            ]
+            raise ClusterError("\n".join([f"{error}: {status} {body.strip()}", *sick])) from error
+
+    def _health(self, node: Node) -> str:
+        status, body = self.get("/health/ready", node.address, 1)
+        first = (body.strip().splitlines() or [""])[0]
+        return "ready" if status == 200 else f"{status or 'down'} {first}"[:100]
+
+    def _process(self, name: str) -> Process:
+        if name not in BY_NAME:
+            raise ClusterError(f"no node is called {name!r}; there are {', '.join(BY_NAME)}")
+        return self.processes[name]

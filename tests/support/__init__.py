@@ -1,0 +1,1 @@
+"""What the suites share: servers under test, real files, a verifying workload."""
