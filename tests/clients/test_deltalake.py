@@ -5,7 +5,6 @@ import threading
 import polars
 import pytest
 from deltalake import CommitProperties, DeltaTable, write_deltalake
-
 from support.clients import package_version
 from support.corpus import FLIGHTS_DISTANCE_SUM, FLIGHTS_ROWS
 from support.endpoint import REGION

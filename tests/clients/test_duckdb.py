@@ -3,7 +3,6 @@
 import duckdb
 import pytest
 from duckdb_extensions import import_extension
-
 from support.clients import package_version
 from support.corpus import FLIGHTS_DISTANCE_SUM, FLIGHTS_ROWS
 from support.endpoint import REGION

@@ -5,7 +5,6 @@ import os
 
 import pytest
 from boto3.s3.transfer import TransferConfig
-
 from support.clients import BIN, package_version, run
 from support.corpus import pack, sha256
 

@@ -3,7 +3,6 @@
 import polars
 import polars.testing
 import pytest
-
 from support.clients import package_version
 from support.corpus import FLIGHTS_DISTANCE_SUM, FLIGHTS_ROWS
 from support.endpoint import REGION
@@ -27,7 +26,9 @@ def options(endpoint):
 def test_write_scan_compare(options, bucket, corpus, s3):
     flights = polars.from_arrow(corpus.flights)
     flights.write_parquet(f"s3://{bucket}/one.parquet", storage_options=options)
-    polars.testing.assert_frame_equal(polars.read_parquet(f"s3://{bucket}/one.parquet", storage_options=options), flights)
+    polars.testing.assert_frame_equal(
+        polars.read_parquet(f"s3://{bucket}/one.parquet", storage_options=options), flights
+    )
     # Several files, a glob, and only the columns and rows that are asked for.
     for month in range(1, 13):
         part = flights.filter(polars.col("month") == month)

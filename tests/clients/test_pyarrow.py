@@ -8,7 +8,6 @@ import pyarrow.dataset
 import pyarrow.fs
 import pyarrow.parquet
 import pytest
-
 from support.clients import package_version
 from support.corpus import FLIGHTS_DISTANCE_SUM, FLIGHTS_ROWS
 from support.endpoint import REGION

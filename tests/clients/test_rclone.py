@@ -19,7 +19,7 @@ def rclone(cli, *arguments, check=True):
         "RCLONE_CONFIG_LAKE_ENDPOINT": cli["AWS_ENDPOINT_URL"],
         "RCLONE_CONFIG_LAKE_FORCE_PATH_STYLE": "true",
     }
-    return run([RCLONE, "--retries", "1", "--s3-no-check-bucket", *arguments], {**cli, **remote}, check=check)
+    return run([RCLONE, "--retries", "1", *arguments], {**cli, **remote}, check=check)
 
 
 def test_folder_round_trip(cli, bucket, corpus, tmp_path):

@@ -21,7 +21,9 @@ def test_folder_round_trip(cli, bucket, corpus, tmp_path):
     s5cmd(cli, "cp", f"s3://{bucket}/corpus/*", tmp_path / "back")
     assert tree(tmp_path / "back") == corpus.hashes
     s5cmd(cli, "rm", f"s3://{bucket}/corpus/*")
-    assert run([S5CMD, "--endpoint-url", cli["AWS_ENDPOINT_URL"], "ls", f"s3://{bucket}/*"], cli, check=False).stdout == ""
+    assert (
+        run([S5CMD, "--endpoint-url", cli["AWS_ENDPOINT_URL"], "ls", f"s3://{bucket}/*"], cli, check=False).stdout == ""
+    )
 
 
 def test_parts_and_server_side_copy(cli, bucket, corpus, tmp_path):

@@ -41,8 +41,11 @@ class Endpoint:
 
     def boto3(self, **config):
         """A boto3 client; keyword arguments go to botocore's Config."""
-        config.setdefault("retries", {"total_max_attempts": 3, "mode": "standard"})
+        config.setdefault("retries", {"total_max_attempts": 2, "mode": "standard"})
         config.setdefault("s3", {"addressing_style": "path"})
+        config.setdefault("signature_version", "s3v4")  # presigned links too
+        config.setdefault("connect_timeout", 5)
+        config.setdefault("read_timeout", 60)
         return boto3.session.Session().client(
             "s3",
             endpoint_url=self.url,

@@ -35,11 +35,7 @@ impl Token {
 }
 
 /// Lets a request with the token through; 401 for all others.
-pub(crate) async fn require(
-    State(token): State<Token>,
-    request: Request,
-    next: Next,
-) -> Response {
+pub(crate) async fn require(State(token): State<Token>, request: Request, next: Next) -> Response {
     if token.accepts(request.headers().get(header::AUTHORIZATION)) {
         return next.run(request).await;
     }

@@ -3,7 +3,7 @@
 //!
 //! Reading order: [`model`] (the JSON), [`source`] (where the figures come from), [`router`](router())
 //! (the paths), then one file a concern: `auth`, `health`, `api`, `page`, `gauges`, `limits`,
-//! `answer`.
+//! `answer`, `serve`.
 
 mod answer;
 mod api;
@@ -14,8 +14,10 @@ mod limits;
 pub mod model;
 mod page;
 mod router;
+mod serve;
 pub mod source;
 
 pub use model::{ClusterHealth, Status, WorkerStatus};
 pub use router::router;
+pub use serve::serve;
 pub use source::AdminSource;

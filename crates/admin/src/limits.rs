@@ -2,11 +2,7 @@
 //! making the process hold one.
 
 use axum::{
-    body::HttpBody,
-    extract::Request,
-    http::StatusCode,
-    middleware::Next,
-    response::Response,
+    body::HttpBody, extract::Request, http::StatusCode, middleware::Next, response::Response,
 };
 
 use crate::answer;

@@ -26,11 +26,11 @@ use crate::{
     network::Network,
     pulse::Pulse,
     raft_group::RaftGroup,
+    raft_types::Raft,
     rows::Rows,
     settings::{HostSettings, PeerDirectory, RaftTimings},
     snapshot::{Incoming, SnapshotData},
     store::{Store, Writer},
-    types::Raft,
     wire,
 };
 
@@ -54,11 +54,8 @@ impl Host {
         settings: HostSettings,
         directory: Arc<dyn PeerDirectory>,
     ) -> Result<Arc<Self>, OpenError> {
-        let me = Owner {
-            cluster: settings.cluster,
-            node: settings.node,
-            instance: settings.instance,
-        };
+        let me =
+            Owner { cluster: settings.cluster, node: settings.node, instance: settings.instance };
         let dir = settings.dir.clone();
         format::claim(&dir, me)?;
         let store = Store::open(&dir, Arc::clone(&settings.on_fatal))?;
@@ -88,8 +85,11 @@ impl Host {
         machine: Arc<dyn StateMachine>,
     ) -> Result<Arc<RaftGroup>, StartError> {
         let _one = self.starting.lock().await;
-        if self.groups.read().get(&group).is_some_and(|running| !running.pulse.closed()) {
-            return Err(StartError::Running(group));
+        if let Some(before) = self.group(group) {
+            if !before.pulse.closed() {
+                return Err(StartError::Running(group));
+            }
+            before.rows.close().await;
         }
         let failed = |reason: String| StartError::Failed { group, reason };
         let config = config(group, &self.settings.timings)?;
@@ -227,7 +227,9 @@ impl RaftService for Host {
 async fn elect_if_alone(raft: &Raft, node: NodeId) -> Result<(), String> {
     let alone = raft.with_raft_state(move |state| {
         let voters: Vec<u64> = state.membership_state.effective().voter_ids().collect();
-        voters == [node.0] && !state.vote_ref().is_committed()
+        let vote = state.vote_ref();
+        let resumes = vote.is_committed() && vote.leader_id.node_id == node.0;
+        voters == [node.0] && !resumes
     });
     if alone.await.map_err(|error| error.to_string())? {
         raft.trigger().elect().await.map_err(|error| error.to_string())?;

@@ -26,13 +26,13 @@ mod network;
 mod proposals;
 mod pulse;
 mod raft_group;
+mod raft_types;
 mod reads;
 mod record;
 mod rows;
 mod settings;
 mod snapshot;
 mod store;
-mod types;
 mod wire;
 
 #[cfg(test)]

@@ -15,9 +15,9 @@ use types::GroupId;
 use crate::{
     error::StoreError,
     keys,
+    raft_types::{Entry, LogId, StorageError, TypeConfig, Vote},
     record::{entry, position},
     store::{Op, Store, Writer},
-    types::{Entry, LogId, StorageError, TypeConfig, Vote},
 };
 
 /// Bytes of entries in one AppendEntries call; one entry is sent however large it is, so
@@ -161,8 +161,11 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), StorageError> {
-        let ops = position::encode_vote(self.group, *vote)
-            .map(|(key, value)| Op::Put { family: keys::META, key, value });
+        let ops = position::encode_vote(self.group, *vote).map(|(key, value)| Op::Put {
+            family: keys::META,
+            key,
+            value,
+        });
         let done = self.writer.submit(ops.into()).await;
         done.map_err(failure(ErrorSubject::Vote, ErrorVerb::Write))
     }
@@ -249,5 +252,63 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         ];
         let done = self.writer.submit(ops).await;
         done.map_err(failure(ErrorSubject::Log(log_id), ErrorVerb::Delete))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use openraft::{CommittedLeaderId, storage::RaftLogStorageExt};
+
+    use super::*;
+
+    const GROUP: GroupId = GroupId(6);
+
+    fn entry(index: u64) -> Entry {
+        let log_id = LogId::new(CommittedLeaderId::new(1, 1), index);
+        Entry { log_id, payload: EntryPayload::Blank }
+    }
+
+    async fn log_of(entries: u64) -> (tempfile::TempDir, LogStore) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), Arc::new(|_: &str| {})).unwrap();
+        let writer = Arc::new(Writer::start(Arc::clone(&store)).unwrap());
+        let mut log = LogStore::new(GROUP, store, writer);
+        log.blocking_append((0..entries).map(entry)).await.unwrap();
+        (dir, log)
+    }
+
+    #[tokio::test]
+    async fn a_damaged_entry_is_an_error_and_not_the_end_of_the_log() {
+        let (_dir, mut log) = log_of(5).await;
+        let family = log.store.family(keys::LOG);
+        let key = keys::log(GROUP, 2);
+        let mut record = log.store.get(keys::LOG, &key).unwrap().unwrap();
+        *record.last_mut().unwrap() ^= 1;
+        log.store.db.put_cf(&family, key, record).unwrap();
+        drop(family);
+        assert_eq!(log.try_get_log_entries(0..2).await.unwrap().len(), 2);
+        let error = log.try_get_log_entries(0..5).await.unwrap_err().to_string();
+        assert!(error.contains("entry 2 of group g6 is damaged"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_hole_is_an_error() {
+        let (_dir, mut log) = log_of(5).await;
+        log.store.db.delete_cf(&log.store.family(keys::LOG), keys::log(GROUP, 2)).unwrap();
+        let error = log.try_get_log_entries(0..5).await.unwrap_err().to_string();
+        assert!(error.contains("hole between 1 and 3"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn what_one_call_sends_is_bounded() {
+        let (_dir, mut log) = log_of(0).await;
+        let large = |index| {
+            let commands = vec![vec![7; 400 << 10].into()];
+            let batch = crate::raft_types::Batch { commands, ..Default::default() };
+            Entry { payload: EntryPayload::Normal(batch), ..entry(index) }
+        };
+        log.blocking_append((0..10).map(large)).await.unwrap();
+        assert_eq!(log.limited_get_log_entries(0, 10).await.unwrap().len(), 3);
+        assert_eq!(log.limited_get_log_entries(9, 10).await.unwrap().len(), 1);
     }
 }

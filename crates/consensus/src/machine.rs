@@ -22,11 +22,13 @@ use crate::{
     keys,
     log::failure,
     metrics,
+    raft_types::{
+        Batch, Entry, LogId, Replies, SnapshotMeta, StorageError, StoredMembership, TypeConfig,
+    },
     record::state::{self, State},
     rows::{Rows, overlay::Overlay},
     snapshot::{Incoming, Outgoing, SnapshotData},
     store::{Op, Writer},
-    types::{Batch, Entry, LogId, Replies, SnapshotMeta, StorageError, StoredMembership, TypeConfig},
 };
 
 /// Changes held in memory before they are written, at the end of an entry.
@@ -54,6 +56,10 @@ impl Machine {
 
     /// Applies entries; blocking.
     fn apply_all(&self, entries: Vec<Entry>) -> Result<Vec<Replies>, StoreError> {
+        let open = self.rows.gate.blocking_lock();
+        if !*open {
+            return Err(closed());
+        }
         self.rows.store.check()?;
         let mut state = self.rows.state();
         let prefix = keys::row_prefix(self.rows.group, state.incarnation);
@@ -138,16 +144,27 @@ impl Machine {
                 to: keys::after_prefix(replaced),
             },
         ];
+        let open = self.rows.gate.lock().await;
+        if !*open {
+            return Err(closed());
+        }
         self.rows.begin_flip();
+        // From here on the rows may be current, so nobody may remove them: if the write
+        // fails they stay until the group is opened again.
+        incoming.installed();
         let written = self.writer.submit(ops).await;
         if written.is_ok() {
             self.rows.set_state(state);
-            incoming.installed();
             metrics::snapshot(group, "installed");
         }
         self.rows.end_flip();
         written
     }
+}
+
+/// The replica was shut down; another may own the rows now.
+fn closed() -> StoreError {
+    StoreError("the replica was shut down".into())
 }
 
 impl RaftStateMachine<TypeConfig> for Machine {

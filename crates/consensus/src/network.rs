@@ -25,9 +25,9 @@ use types::{GroupId, NodeId};
 use crate::{
     format::Owner,
     metrics,
+    raft_types::{TypeConfig, Vote},
     settings::PeerDirectory,
     snapshot::SnapshotData,
-    types::{TypeConfig, Vote},
     wire,
 };
 

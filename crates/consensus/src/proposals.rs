@@ -13,7 +13,7 @@ use types::{GroupId, NodeId};
 use crate::{
     Error, metrics,
     pulse::Pulse,
-    types::{Appended, Batch, Raft},
+    raft_types::{Appended, Batch, Raft},
 };
 
 /// One command, and all commands of one entry, in bytes.

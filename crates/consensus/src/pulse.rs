@@ -13,8 +13,8 @@ use types::{GroupId, NodeId};
 
 use crate::{
     metrics,
+    raft_types::{LogId, Raft},
     rows::Rows,
-    types::{LogId, Raft},
 };
 
 type Metrics = openraft::RaftMetrics<u64, openraft::BasicNode>;

@@ -1,7 +1,7 @@
 //! A replica of one group: [`ConsensusGroup`] over openraft.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::Duration,
 };
@@ -17,7 +17,7 @@ use types::{GroupId, NodeId};
 
 use crate::{
     ConsensusGroup, Error, KvError, KvRead, Status, proposals::Proposals, pulse::Pulse,
-    reads::Reads, rows::Rows, types::Raft,
+    raft_types::Raft, reads::Reads, rows::Rows,
 };
 
 /// A running replica. Made by [`Host::start_group`](crate::Host::start_group).
@@ -46,17 +46,13 @@ impl RaftGroup {
         let id = rows.group;
         pulse.watch(&raft);
         let proposals = Proposals::start(id, raft.clone(), Arc::clone(&clock), pulse.clone());
-        let now_ms = move || clock.now_ms();
-        let reads = Reads::start(id, node, raft.clone(), pulse.clone(), now_ms, limit);
+        let reads = Reads::start(id, node, raft.clone(), pulse.clone(), clock, limit);
         let receiving = tokio::sync::Mutex::new(());
         Self { id, node, raft, rows, pulse, receiving, proposals, reads, limit }
     }
 
     /// Forms the group from `voters`, unless it has entries already.
-    pub(crate) async fn initialize(
-        &self,
-        voters: std::collections::BTreeMap<u64, BasicNode>,
-    ) -> Result<(), Error> {
+    pub(crate) async fn initialize(&self, voters: BTreeMap<u64, BasicNode>) -> Result<(), Error> {
         use openraft::error::InitializeError;
         match self.raft.initialize(voters).await {
             Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
@@ -200,5 +196,6 @@ impl ConsensusGroup for RaftGroup {
         if let Err(error) = self.raft.shutdown().await {
             tracing::warn!(group = %self.id, %error, "the raft core did not end cleanly");
         }
+        self.rows.close().await;
     }
 }

@@ -2,12 +2,13 @@
 //! barrier in flight serves every read that arrived before it began, and those that come
 //! meanwhile share the next.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use openraft::{
     ServerState,
     error::{CheckIsLeaderError, RaftError},
 };
+use platform::Clock;
 use tokio::sync::{mpsc, oneshot};
 use types::{GroupId, NodeId};
 
@@ -15,7 +16,7 @@ use crate::{
     Error, metrics,
     proposals::{refusal, stopped},
     pulse::Pulse,
-    types::{Appended, Batch, Raft},
+    raft_types::{Appended, Batch, Raft},
 };
 
 /// Reads that wait for one barrier; above it a read is answered `Busy`.
@@ -38,11 +39,11 @@ impl Reads {
         node: NodeId,
         raft: Raft,
         pulse: Pulse,
-        now_ms: impl Fn() -> u64 + Send + 'static,
+        clock: Arc<dyn Clock>,
         limit: Duration,
     ) -> Self {
         let (queue, waiting) = mpsc::channel(WAITING_MAX);
-        let barrier = Barrier { group, node, raft, pulse, now_ms: Box::new(now_ms), limit };
+        let barrier = Barrier { group, node, raft, pulse, clock, limit };
         tokio::spawn(serve(barrier, waiting));
         Self { group, queue }
     }
@@ -76,11 +77,10 @@ struct Barrier {
     node: NodeId,
     raft: Raft,
     pulse: Pulse,
-    now_ms: Box<dyn Fn() -> u64 + Send>,
+    clock: Arc<dyn Clock>,
     limit: Duration,
 }
 
-// The future of a barrier is only ever polled by the batcher's task; `now_ms` need not be Sync.
 impl Barrier {
     async fn pass_in_time(&self) -> Result<(), Error> {
         let group = self.group;
@@ -124,7 +124,7 @@ impl Barrier {
     /// is applied here.
     async fn commit_own_entry(&self) -> Result<(), Error> {
         let appended = Appended::default();
-        let now_ms = (self.now_ms)();
+        let now_ms = self.clock.now_ms();
         let batch = Batch { now_ms, commands: Vec::new(), appended: appended.clone() };
         match self.raft.client_write(batch).await {
             Ok(written) => {

@@ -11,9 +11,9 @@ use crate::{
     ApplyContext, Halt, KvWrite, StateMachine,
     log::LogStore,
     machine::Machine,
+    raft_types::{StorageError, TypeConfig},
     rows::Rows,
     store::{Store, Writer},
-    types::{StorageError, TypeConfig},
 };
 
 struct Nothing;

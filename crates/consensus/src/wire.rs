@@ -9,11 +9,11 @@ use proto::{RpcError, RpcErrorKind};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
+    raft_types::{SnapshotMeta, TypeConfig, Vote},
     record::{
         body::{LogIdBody, StoredMembershipBody, VoteBody},
         entry::EntryBody,
     },
-    types::{SnapshotMeta, TypeConfig, Vote},
 };
 
 const VERSION: u8 = 1;

@@ -1,7 +1,7 @@
 //! Erasure coding: `k` data chunks become `k + m` chunks, any `k` of which give the
 //! data back. Pure computation over byte slices; no I/O, no threads.
 //!
-//! Reading order: [`codec`] (the [`Codec`] trait and the table of codes), [`error`],
+//! Reading order: [`mod@codec`] (the [`Codec`] trait and the table of codes), [`error`],
 //! [`reed_solomon`] (the code itself) and `matrix` (the algebra),
 //! [`stripe`] (a stripe's bytes to chunks and their digests in one pass).
 

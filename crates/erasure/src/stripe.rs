@@ -15,9 +15,10 @@ use types::{BlobId, ChunkDigest, ErasurePolicy, Layout, ShardId};
 
 use crate::{Codec, Error};
 
-/// Bytes of a chunk that are encoded and hashed at once: `n` of them fit the second-level
-/// cache for the policies in use, and BLAKE3 gets pieces that fill its vector lanes.
-const TILE: usize = 32 << 10;
+/// Bytes of a chunk that are encoded and hashed at once: `n` of them fit a second-level cache
+/// of 1 MiB for the policies in use, and BLAKE3 gets pieces that fill its vector lanes
+/// (measured: tiles of 8 KiB cost 10 to 20 % of the pass).
+const TILE: usize = 64 << 10;
 
 const CHUNKS_MAX: usize = ErasurePolicy::CHUNKS_MAX;
 

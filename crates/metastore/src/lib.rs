@@ -3,17 +3,31 @@
 //!
 //! Reading order: [`api`] (commands, queries and their answers), [`keys`] and [`rows`]
 //! (how state lies in rows), [`root`] and [`index`] (the state machines and their query
-//! evaluators), [`partitions`] (the first directory), [`local`] (groups in memory).
+//! evaluators), [`model`] (the same semantics once more, over plain maps), [`check`] (what is
+//! refused at the door), [`service`] and [`heartbeat`] (a metadata node), [`partitions`] and
+//! [`bootstrap`](bootstrap()) (the first directory), [`controller`] (what the root leader does
+//! by itself), [`local`] (groups in memory).
 
 pub mod api;
+mod bootstrap;
+pub mod check;
+pub mod controller;
+pub mod heartbeat;
 pub mod index;
 pub mod keys;
 pub mod local;
+
+pub mod model;
 pub mod partitions;
 pub mod root;
 pub mod rows;
+pub mod service;
 
+pub use bootstrap::{BootstrapError, bootstrap};
+pub use controller::{Controller, ControllerSettings};
+pub use heartbeat::{DiskReport, HeartbeatReport};
 pub use index::IndexMachine;
 pub use local::LocalGroup;
 pub use partitions::presplit;
 pub use root::RootMachine;
+pub use service::MetaNode;

@@ -55,7 +55,11 @@ impl Budget {
     }
 
     /// Waits for its turn (first come, first served), at most for `wait`; `Unavailable` then.
-    pub(crate) async fn lease(self: &Arc<Self>, bytes: u64, wait: Duration) -> Result<Lease, Error> {
+    pub(crate) async fn lease(
+        self: &Arc<Self>,
+        bytes: u64,
+        wait: Duration,
+    ) -> Result<Lease, Error> {
         let permits = Arc::clone(&self.blocks).acquire_many_owned(self.blocks_of(bytes));
         match tokio::time::timeout(wait, permits).await {
             Ok(Ok(permit)) => Ok(self.granted(permit)),

@@ -2,11 +2,7 @@
 //! gather for a moment and go out in one call a disk. Losing a confirmation is harmless:
 //! the sweep asks the index about shards that stay pending.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use cluster::Shards;
 use futures::future::join_all;

@@ -1,10 +1,12 @@
 //! Reading chunks of one stripe: the wanted ones, and as many others as it takes to compute
 //! those that are late, missing or corrupt.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use cluster::ShardError;
-use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use erasure::Target;
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::time::Instant;
 use types::{BlobRef, DiskId, PlacementGroup, ShardId, WriteIntent};
 
@@ -23,6 +25,10 @@ pub(crate) struct StripeRead<'a> {
     pub(crate) intent: Option<WriteIntent>,
 }
 
+/// A chunk that takes so long counts as failed, whatever the hedge budget says: a disk that
+/// hangs must not hang its readers for as long as a call may take.
+const OVERDUE: Duration = Duration::from_secs(2);
+
 #[derive(Clone, Debug, PartialEq)]
 enum Rank {
     /// Not asked yet.
@@ -33,6 +39,14 @@ enum Rank {
     Slow,
     Here(Bytes),
     Failed(Option<ShardError>),
+}
+
+/// What the timer of a fetch stands for.
+#[derive(Clone, Copy, PartialEq)]
+enum Patience {
+    UntilHedge,
+    UntilOverdue,
+    Over,
 }
 
 type Answer = (usize, Instant, Result<proto::shards::Chunk, ShardError>);
@@ -131,24 +145,27 @@ impl<'a> Fetch<'a> {
 
     async fn gather(&mut self) -> Result<(), Error> {
         let k = self.read.blob.policy.k();
+        let began = Instant::now();
         let hedge_after = self.objects.inner.pacer.delay(self.chunk_bytes);
-        let mut hedge = Some(Box::pin(tokio::time::sleep(hedge_after)));
+        let timer = tokio::time::sleep_until(began + hedge_after);
+        tokio::pin!(timer);
+        let mut patience = Patience::UntilHedge;
         self.ask_more();
         while !self.all_wanted_here() && self.here() < k {
-            let timer = async {
-                match &mut hedge {
-                    Some(sleep) => sleep.as_mut().await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 answer = self.asked.next() => match answer {
                     Some(answer) => self.take(answer),
                     None => return Err(self.unreadable()),
                 },
-                () = timer => {
-                    hedge = None;
-                    self.hedge();
+                () = timer.as_mut(), if patience != Patience::Over => {
+                    if patience == Patience::UntilHedge {
+                        self.hedge();
+                        timer.as_mut().reset(began + OVERDUE);
+                        patience = Patience::UntilOverdue;
+                    } else {
+                        self.stop_waiting();
+                        patience = Patience::Over;
+                    }
                 }
             }
         }
@@ -200,6 +217,11 @@ impl<'a> Fetch<'a> {
             return;
         }
         metrics::hedged(extra);
+        self.stop_waiting();
+    }
+
+    /// Counts upon nobody who has not answered by now; an answer is still welcome.
+    fn stop_waiting(&mut self) {
         for rank in &mut self.ranks {
             if *rank == Rank::Asked {
                 *rank = Rank::Slow;
@@ -276,4 +298,3 @@ fn rank_u8(rank: usize) -> u8 {
 fn internal(error: erasure::Error) -> Error {
     Error::Internal(error.to_string())
 }
-

@@ -108,9 +108,7 @@ impl Objects {
 fn resolve(range: Option<RangeRequest>, size: u64) -> Result<Range<u64>, Error> {
     let range = match range {
         None => return Ok(0..size),
-        Some(RangeRequest::FromTo(from, to)) if from <= to => {
-            from..to.saturating_add(1).min(size)
-        }
+        Some(RangeRequest::FromTo(from, to)) if from <= to => from..to.saturating_add(1).min(size),
         Some(RangeRequest::FromTo(..)) => return Err(Error::InvalidRange { size }),
         Some(RangeRequest::From(from)) => from..size,
         Some(RangeRequest::Last(bytes)) => size.saturating_sub(bytes)..size,
@@ -154,10 +152,7 @@ impl Source {
         range: &Range<u64>,
         part: Option<(UploadId, u16)>,
     ) -> Result<Self, Error> {
-        let group = Arc::new(objects.group(blob.pg)?);
-        if group.disks.len() != blob.policy.n() {
-            return Err(Error::Internal(format!("group {} does not fit its blob", group.id)));
-        }
+        let group = Arc::new(objects.group_of(blob)?);
         let range = cut(range, offset, blob.size);
         Ok(Self::Blob(BlobSource { blob: Arc::new(blob.clone()), group, part, range }))
     }

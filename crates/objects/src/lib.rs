@@ -3,7 +3,7 @@
 //! Reading order: [`request`] (what callers say), [`body`] (where bytes come from),
 //! [`error`], [`Objects`] (what the operations share), then the verbs: `put`, `get`,
 //! `delete`, `list`, `multipart`, `buckets`. Under `put` lie `upload` (stripes), `write`
-//! (shards) and `choose` (placement); under `get` lie `fetch` (chunks) and `hedge`; under
+//! (shards), `lanes` and `choose` (placement); under `get` lie `fetch` (chunks) and `hedge`; under
 //! all of them `gate` (bucket names), `buffer` (memory), `confirm` and `background`.
 //! [`RepairHint`] and `rebuild` are for the repair workers.
 
@@ -21,6 +21,7 @@ mod gate;
 mod get;
 mod hedge;
 mod hints;
+mod lanes;
 mod list;
 mod metrics;
 mod multipart;

@@ -95,8 +95,7 @@ impl Objects {
             Err(Error::NoSuchUpload) => return Ok(()),
             Err(error) => return Err(error),
         };
-        let stored: BTreeMap<u16, &Part> =
-            stored.iter().map(|part| (part.number, part)).collect();
+        let stored: BTreeMap<u16, &Part> = stored.iter().map(|part| (part.number, part)).collect();
         for part in listed.iter().filter(|part| part.checksum.is_some()) {
             let same = stored.get(&part.number).is_some_and(|row| row.checksum == part.checksum);
             if !same {

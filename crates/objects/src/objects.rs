@@ -6,7 +6,7 @@ use cluster::{Metadata, Shards};
 use parking_lot::Mutex;
 use platform::Clock;
 use tokio::sync::mpsc;
-use types::{BlobId, DiskId, PgId, PlacementGroup, UploadId, WriteId};
+use types::{BlobId, BlobRef, DiskId, PlacementGroup, UploadId, WriteId};
 use uuid::Uuid;
 
 use crate::{
@@ -17,6 +17,7 @@ use crate::{
     gate::BucketCache,
     hedge::ReadPacer,
     hints::{HINTS_MAX, RepairHint},
+    lanes::Lanes,
 };
 
 /// Bounds of the object layer.
@@ -65,6 +66,7 @@ pub(crate) struct Inner {
     pub(crate) background: Background,
     pub(crate) confirmer: Arc<Confirmer>,
     pub(crate) pacer: ReadPacer,
+    pub(crate) lanes: Arc<Lanes>,
     pub(crate) hints: mpsc::Sender<RepairHint>,
     hints_receiver: Mutex<Option<mpsc::Receiver<RepairHint>>>,
 }
@@ -91,6 +93,7 @@ impl Objects {
                 pool: Pool::new(POOLED_BUFFERS_MAX),
                 background: Background::new(),
                 pacer: ReadPacer::new(),
+                lanes: Arc::default(),
                 hints,
                 hints_receiver: Mutex::new(Some(hints_receiver)),
                 settings,
@@ -142,11 +145,16 @@ impl Objects {
         self.inner.confirmer.idle().await;
     }
 
-    /// The disk of each rank of a group.
-    pub(crate) fn group(&self, id: PgId) -> Result<PlacementGroup, Error> {
-        self.metadata().map().groups.get(&id).cloned().ok_or_else(|| {
+    /// The group that a blob lies in: the disk of each of its ranks.
+    pub(crate) fn group_of(&self, blob: &BlobRef) -> Result<PlacementGroup, Error> {
+        let id = blob.pg;
+        let group = self.metadata().map().groups.get(&id).cloned().ok_or_else(|| {
             Error::Unavailable(format!("placement group {id} is not in the cluster map known here"))
-        })
+        })?;
+        if group.disks.len() != blob.policy.n() {
+            return Err(Error::Internal(format!("placement group {id} does not fit {blob:?}")));
+        }
+        Ok(group)
     }
 
     pub(crate) fn likely_up(&self, disk: DiskId) -> bool {

@@ -329,4 +329,3 @@ impl<'a> Source<'a> {
         Ok(Some(frame))
     }
 }
-

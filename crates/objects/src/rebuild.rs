@@ -9,7 +9,7 @@ impl Objects {
     /// The disk of each rank of a blob, in rank order. `Unavailable` if the cluster map
     /// known here does not have the blob's group.
     pub fn disks_of(&self, blob: &BlobRef) -> Result<Vec<DiskId>, Error> {
-        Ok(self.group(blob.pg)?.disks)
+        Ok(self.group_of(blob)?.disks)
     }
 
     /// The chunks of these ranks (data or coding) of a stripe, computed from any `k` others
@@ -21,10 +21,12 @@ impl Objects {
         stripe: u32,
         ranks: &[u8],
     ) -> Result<Vec<Chunk>, Error> {
-        let group = self.group(blob.pg)?;
+        let group = self.group_of(blob)?;
+        if let Some(rank) = ranks.iter().find(|rank| usize::from(**rank) >= blob.policy.n()) {
+            return Err(Error::Internal(format!("{blob:?} has no rank {rank}")));
+        }
         let wanted = ranks.iter().map(|rank| usize::from(*rank)).collect();
-        let read =
-            StripeRead { blob, group: &group, stripe, wanted, avoid: ranks, intent: None };
+        let read = StripeRead { blob, group: &group, stripe, wanted, avoid: ranks, intent: None };
         let chunks = self.fetch(&read).await?;
         let with_digest = |(rank, bytes): (&u8, bytes::Bytes)| {
             let shard = ShardId { blob: blob.id, rank: *rank };

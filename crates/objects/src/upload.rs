@@ -137,7 +137,8 @@ impl BlobUpload {
         let (codec, blob) = (Arc::clone(&self.codec), self.writer.blob());
         let encode = move || buffer.encode(&*codec, blob, number);
         let stripe_bytes = self.codec.policy().k() * Layout::CHUNK_MAX;
-        let bytes = if seal { self.size - u64::from(number) * stripe_bytes as u64 } else { u64::MAX };
+        let bytes =
+            if seal { self.size - u64::from(number) * stripe_bytes as u64 } else { u64::MAX };
         let stripe = Arc::new(compute::run(bytes, encode).await?.map_err(internal)?);
         match &mut self.kept {
             Some(kept) if kept.len() < KEPT_STRIPES_MAX => kept.push(Arc::clone(&stripe)),
@@ -245,9 +246,8 @@ async fn redigest(
     let bytes = stripe.chunks.iter().map(Bytes::len).sum::<usize>() as u64;
     compute::run(bytes, move || {
         let chunks = stripe.chunks.clone();
-        let digest = |(rank, chunk): (u8, &Bytes)| {
-            ChunkDigest::of(ShardId { blob, rank }, number, chunk)
-        };
+        let digest =
+            |(rank, chunk): (u8, &Bytes)| ChunkDigest::of(ShardId { blob, rank }, number, chunk);
         let digests = (0u8..).zip(&chunks).map(digest).collect();
         EncodedStripe { chunks, digests }
     })

@@ -30,7 +30,7 @@ use tokio::{
 };
 use types::{BlobId, DiskId, PgId, PlacementGroup, ShardId, WriteIntent};
 
-use crate::{Error, Objects, buffer::Lease, choose::not_answering};
+use crate::{Error, Objects, buffer::Lease, choose::not_answering, lanes::Lanes};
 
 /// Stripes of one blob in memory at once: one being filled, two ahead of the disks.
 pub(crate) const STRIPES_MAX: usize = 3;
@@ -44,6 +44,9 @@ const LAGGARD: Duration = Duration::from_secs(3);
 /// not turn ordinary jitter into repairs.
 const GRACE_MIN: Duration = Duration::from_millis(50);
 const GRACE_MAX: Duration = Duration::from_secs(1);
+/// After the commit a straggler may take so much longer; then it is left to repair, which
+/// knows about it. Its chunks are still counted in the request's lease.
+const STRAGGLER: Duration = Duration::from_secs(5);
 
 /// The right to hold one more stripe of a blob in memory.
 pub(crate) type Slot = Arc<OwnedSemaphorePermit>;
@@ -83,7 +86,7 @@ pub(crate) struct GroupFailed {
 impl From<GroupFailed> for Error {
     fn from(failed: GroupFailed) -> Self {
         let mut reasons = Vec::new();
-        let silent: Vec<DiskId> = failed
+        let mut silent: Vec<DiskId> = failed
             .errors
             .iter()
             .filter_map(|error| match error {
@@ -91,6 +94,7 @@ impl From<GroupFailed> for Error {
                 _ => None,
             })
             .collect();
+        silent.sort_unstable();
         if !silent.is_empty() {
             reasons.push(not_answering(&silent));
         }
@@ -138,6 +142,7 @@ impl BlobWriter {
             let shard = ShardId { blob, rank };
             let task = RankTask {
                 shards: Arc::clone(objects.shards()),
+                lanes: Arc::clone(&objects.inner.lanes),
                 disk: *disk,
                 shard,
                 intent: intent.clone(),
@@ -183,10 +188,15 @@ impl BlobWriter {
 
     /// Drops ranks that are behind while the quorum has sent everything it was given.
     fn give_up_laggards(&mut self) {
-        let behind = |rank: &Rank| rank.done.load(Ordering::Relaxed) < rank.sent;
-        let late: Vec<usize> =
-            (0..self.ranks.len()).filter(|index| behind(&self.ranks[*index])).collect();
-        let ahead = self.ranks.len() - late.len() - self.failures().len();
+        let states = self.states.borrow().clone();
+        let writing = |index: &usize| matches!(states[*index], RankState::Writing);
+        let behind = |index: &usize| {
+            let rank = &self.ranks[*index];
+            rank.done.load(Ordering::Relaxed) < rank.sent
+        };
+        let (late, ahead): (Vec<usize>, Vec<usize>) =
+            (0..self.ranks.len()).filter(writing).partition(behind);
+        let ahead = ahead.len();
         if ahead < self.group.policy.write_quorum() {
             return;
         }
@@ -207,7 +217,13 @@ impl BlobWriter {
     }
 
     /// Queues a stripe to all ranks that have not failed; never waits.
-    pub(crate) fn send(&mut self, number: u32, stripe: &EncodedStripe, seal: bool, slot: Option<&Slot>) {
+    pub(crate) fn send(
+        &mut self,
+        number: u32,
+        stripe: &EncodedStripe,
+        seal: bool,
+        slot: Option<&Slot>,
+    ) {
         let chunks = stripe.chunks.iter().zip(&stripe.digests);
         for (rank, (bytes, digest)) in self.ranks.iter_mut().zip(chunks) {
             let chunk = Chunk { bytes: bytes.clone(), digest: *digest };
@@ -280,10 +296,7 @@ impl BlobWriter {
         let ranks = std::mem::take(&mut self.ranks);
         let (done, late): (Vec<_>, Vec<_>) =
             ranks.into_iter().enumerate().partition(|(index, _)| durable(index));
-        self.objects
-            .inner
-            .confirmer
-            .confirm(done.iter().map(|(_, rank)| (rank.disk, rank.shard)));
+        self.objects.inner.confirmer.confirm(done.iter().map(|(_, rank)| (rank.disk, rank.shard)));
         let late: Vec<_> = late
             .into_iter()
             .filter(|(index, _)| matches!(states[*index], RankState::Writing))
@@ -293,10 +306,13 @@ impl BlobWriter {
         }
         let (states, confirmer) = (self.states.clone(), Arc::clone(&self.objects.inner.confirmer));
         self.objects.inner.background.spawn("straggler", async move {
-            for (index, rank) in late {
-                drop(rank.jobs);
-                if let Some(task) = rank.task {
-                    let _ = task.await;
+            let until = Instant::now() + STRAGGLER;
+            for (index, mut rank) in late {
+                rank.jobs = None;
+                if let Some(mut task) = rank.task.take()
+                    && tokio::time::timeout_at(until, &mut task).await.is_err()
+                {
+                    task.abort();
                 }
                 if matches!(states.borrow()[index], RankState::Durable) {
                     confirmer.confirm([(rank.disk, rank.shard)]);
@@ -358,6 +374,7 @@ async fn wait(
 
 struct RankTask {
     shards: Arc<dyn Shards>,
+    lanes: Arc<Lanes>,
     disk: DiskId,
     shard: ShardId,
     intent: WriteIntent,
@@ -376,7 +393,10 @@ impl RankTask {
                 chunks: vec![job.chunk],
                 seal: job.seal,
             };
-            let state = match self.shards.put(self.disk, put).await {
+            let turn = self.lanes.enter(self.disk).await;
+            let result = self.shards.put(self.disk, put).await;
+            drop(turn);
+            let state = match result {
                 Ok(()) if job.seal => RankState::Durable,
                 Ok(()) => {
                     self.done.fetch_add(1, Ordering::Relaxed);

@@ -165,19 +165,22 @@ fn data_ranks_are_spread_like_all_ranks() {
     assert!((0.5..0.83).contains(&share), "two thirds of the ranks are data: {share}");
 }
 
-/// A plan is computed by state machines: it must never come out differently.
+/// Plans and substitutes are computed by state machines: they must never come out differently.
 #[test]
 fn golden() {
-    let sites = cluster(&[vec![2, 1], vec![1, 1], vec![1, 1]]);
+    let sites = cluster(&[vec![2, 1], vec![1, 1], vec![1, 1, 1]]);
     let groups = plan(&sites, policy(4, 2), 4, Domain::Node, 42).expect("fits");
-    let groups: Vec<Vec<u32>> =
+    let numbers: Vec<Vec<u32>> =
         groups.iter().map(|group| group.iter().map(|disk| disk.0).collect()).collect();
-    assert_eq!(groups, Vec::<Vec<u32>>::new());
-    let groups: Vec<Vec<DiskId>> =
-        groups.iter().map(|group| group.iter().map(|disk| DiskId(*disk)).collect()).collect();
-    let sites: Vec<DiskSite> = sites.into_iter().filter(|site| site.id != groups[0][2]).collect();
-    let new = substitute(&sites, &groups, 0, 2, policy(4, 2), Domain::Node, 42);
-    assert_eq!(new, Ok(DiskId(0)));
+    let expected = [[5, 2, 3, 4, 7, 6], [3, 4, 7, 5, 1, 8], [8, 3, 2, 4, 5, 6], [1, 8, 4, 6, 3, 5]];
+    assert_eq!(numbers, expected);
+
+    let sites = nodes(24, 1);
+    let groups = plan(&sites, policy(4, 2), 1, Domain::Node, 42).expect("fits");
+    let substitutes = (0..6).map(|rank| {
+        substitute(&sites, &groups, 1, rank, policy(4, 2), Domain::Node, 42).expect("spares").0
+    });
+    assert_eq!(substitutes.collect::<Vec<u32>>(), [7, 3, 16, 3, 12, 24]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::HeaderMap;
+use telemetry::request_id::HEADER as REQUEST_ID;
 use tonic::metadata::{Ascii, Binary, MetadataMap, MetadataValue};
 use types::ClusterId;
 
@@ -16,7 +17,6 @@ pub const PROTOCOL_MINOR: u32 = 0;
 const VERSION: &str = "shardlake-version";
 const SECRET: &str = "shardlake-secret-bin";
 const CLUSTER: &str = "shardlake-cluster";
-const REQUEST_ID: &str = "shardlake-request-id";
 const TIMEOUT: &str = "grpc-timeout";
 
 /// Whether a call says which cluster it is meant for.

@@ -94,8 +94,18 @@ mod tests {
         ];
         for kind in &kinds {
             match kind {
-                Unreachable | Deadline | NotLeader { .. } | StaleEpoch | Refused | NotFound
-                | Conflict | Corrupt | NoSpace | Busy | Failed | Invalid => {}
+                Unreachable
+                | Deadline
+                | NotLeader { .. }
+                | StaleEpoch
+                | Refused
+                | NotFound
+                | Conflict
+                | Corrupt
+                | NoSpace
+                | Busy
+                | Failed
+                | Invalid => {}
             }
         }
         kinds

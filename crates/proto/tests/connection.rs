@@ -13,6 +13,7 @@ use proto::{
     shards::ShardService,
 };
 use support::*;
+use telemetry::request_id::{self, RequestId};
 use tokio::{io::AsyncReadExt, net::TcpListener};
 use types::{ClusterId, DiskId, Epoch, GroupId, NodeId};
 
@@ -85,11 +86,9 @@ async fn the_callee_stops_at_the_callers_deadline() {
     let timeouts = Timeouts { query: Duration::from_millis(100), ..Timeouts::default() };
     let meta = peers_with(identity(1, Some(CLUSTER)), timeouts).meta(&node.address.to_string());
     assert_eq!(query(&meta).await.expect_err("held").kind, RpcErrorKind::Deadline);
-    // A dropped call holds no Notified any more: the permit goes to the next call.
-    node.echo.release.notify_one();
-    query(&meta).await.expect("released");
-    assert_eq!(node.echo.begun.load(Ordering::SeqCst), 2);
-    assert_eq!(node.echo.ended.load(Ordering::SeqCst), 1, "the first call did not go on");
+    until("the call is dropped", || Arc::strong_count(&node.echo.running) == 1).await;
+    assert_eq!(node.echo.begun.load(Ordering::SeqCst), 1);
+    assert_eq!(node.echo.ended.load(Ordering::SeqCst), 0, "it did not get to its end");
 }
 
 #[tokio::test]
@@ -203,10 +202,7 @@ async fn shutdown_lets_calls_finish_and_takes_no_more() {
     };
     tokio::time::timeout(Duration::from_secs(10), refused).await.expect("closes");
     let error = query(&meta).await.expect_err("takes no more");
-    assert!(
-        matches!(error.kind, RpcErrorKind::Unreachable | RpcErrorKind::Deadline),
-        "{error:?}"
-    );
+    assert!(matches!(error.kind, RpcErrorKind::Unreachable | RpcErrorKind::Deadline), "{error:?}");
     assert_eq!(node.echo.begun.load(Ordering::SeqCst), 1);
     node.echo.release.notify_one();
     call.await.expect("no panic").expect("finished");
@@ -240,10 +236,7 @@ async fn a_channel_finds_a_restarted_node() {
     node.stop();
     node.stopped().await;
     let error = query(&meta).await.expect_err("stopped");
-    assert!(
-        matches!(error.kind, RpcErrorKind::Unreachable | RpcErrorKind::Deadline),
-        "{error:?}"
-    );
+    assert!(matches!(error.kind, RpcErrorKind::Unreachable | RpcErrorKind::Deadline), "{error:?}");
     let settings = ServeSettings::default();
     let node = Node::start_with(&address, identity(1, Some(CLUSTER)), settings).await;
     let again = async {
@@ -253,6 +246,17 @@ async fn a_channel_finds_a_restarted_node() {
     };
     tokio::time::timeout(Duration::from_secs(10), again).await.expect("reconnects");
     assert!(node.echo.begun.load(Ordering::SeqCst) >= 1);
+}
+
+#[tokio::test]
+async fn the_request_id_goes_along() {
+    let node = Node::start().await;
+    let meta = peers().meta(&node.address.to_string());
+    query(&meta).await.expect("ok");
+    assert_eq!(*node.echo.request_id.lock(), None);
+    let id = RequestId::generate();
+    request_id::scope(id, query(&meta)).await.expect("ok");
+    assert_eq!(*node.echo.request_id.lock(), Some(id.to_string()));
 }
 
 /// Many callers at once share what is there, and all get their own answer.

@@ -1,1 +1,34 @@
-//! (being written)
+//! Background workers: what keeps the promises that no request waits for.
+//!
+//! Reading order: [`worker`] (what a worker is, and the registry that runs them), then the
+//! workers: [`gc`] (deleted blobs become free bytes), [`orphans`] (shards whose commit
+//! never came), [`missing`] (shards that a blob lacks, by its repair row or a reader's hint).
+//!
+//! Adding durability needs one trigger; destroying anything needs the word of the index
+//! partition that could reference it.
+
+pub mod error;
+pub mod gc;
+mod metrics;
+pub mod missing;
+pub mod orphans;
+pub mod settings;
+pub mod worker;
+
+pub use error::Error;
+pub use gc::GarbageCollector;
+pub use missing::ShardRepairer;
+use objects::Objects;
+pub use orphans::OrphanSweeper;
+pub use settings::Settings;
+pub use worker::{Step, Worker, WorkerState, WorkerStatus, Workers};
+
+/// Starts all workers over an object layer. They run until [`Workers::shutdown`]; every
+/// gateway or data node may run them, also several at once: each step can be repeated.
+pub fn start(objects: &Objects, settings: &Settings) -> Workers {
+    let workers = Workers::new(settings.throttle_percent);
+    workers.spawn(GarbageCollector::new(objects.clone(), settings.clone()));
+    workers.spawn(OrphanSweeper::new(objects.clone(), settings.clone()));
+    workers.spawn(ShardRepairer::new(objects.clone(), settings.clone()));
+    workers
+}

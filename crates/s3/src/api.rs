@@ -3,11 +3,14 @@
 
 use async_trait::async_trait;
 use objects::Objects;
+use platform::Clock as _;
 use s3s::{S3, S3Request, S3Response, S3Result, dto::*};
 use sha2::{Digest, Sha256};
+use types::UnixMillis;
 
 use crate::{
     Settings, attributes, buckets, copy, delete, errors::not_implemented, get, list, multipart, put,
+    text,
 };
 
 /// What every operation works with.
@@ -23,6 +26,11 @@ impl Api {
             id: Some(hex::encode(Sha256::digest(self.settings.account.as_bytes()))),
             display_name: None,
         }
+    }
+
+    /// Now, in whole seconds: for answers that carry a time nobody stored.
+    pub(crate) fn now(&self) -> Timestamp {
+        text::timestamp(UnixMillis(self.objects.clock().now_ms()))
     }
 
     /// The same as whoever began an upload.

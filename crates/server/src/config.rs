@@ -14,48 +14,48 @@ use placement::Domain;
 use serde::{Deserialize, Serialize};
 use types::{ErasurePolicy, NodeId};
 
-use crate::error::UserError;
+use crate::{credentials::Credentials, error::UserError};
 
 /// The whole file.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Config {
+pub(crate) struct Config {
     /// What all nodes of a cluster agree on.
-    pub cluster: ClusterSection,
+    pub(crate) cluster: ClusterSection,
     /// This node.
-    pub node: NodeSection,
+    pub(crate) node: NodeSection,
     /// The S3 endpoint (gateway role).
-    pub gateway: GatewaySection,
+    pub(crate) gateway: GatewaySection,
     /// Health, metrics, admin API and status page (every role).
-    pub admin: AdminSection,
+    pub(crate) admin: AdminSection,
     /// The root account (gateway role; the others need it only for the admin API).
-    pub root: RootSection,
+    pub(crate) root: RootSection,
     /// Logging.
-    pub log: LogSection,
+    pub(crate) log: LogSection,
     /// Background work (metadata role).
-    pub workers: WorkersSection,
+    pub(crate) workers: WorkersSection,
 }
 
 /// `[cluster]`: the same on all nodes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct ClusterSection {
+pub(crate) struct ClusterSection {
     /// A label for people.
-    pub name: String,
+    pub(crate) name: String,
     /// The shared secret of the cluster's nodes, at least 16 bytes.
-    pub secret: Secret,
+    pub(crate) secret: Secret,
     /// A file that holds the secret instead; surrounding white space is ignored.
-    pub secret_file: Option<PathBuf>,
+    pub(crate) secret_file: Option<PathBuf>,
     /// Erasure policy of new blobs, `rs-K-M`.
-    pub policy: String,
+    pub(crate) policy: String,
     /// Index partitions; fixed when the cluster is made.
-    pub partitions: u32,
+    pub(crate) partitions: u32,
     /// Placement groups are made once so many disks have registered.
-    pub initial_disks: u32,
+    pub(crate) initial_disks: u32,
     /// What one failure may take: `disk`, `node` or `rack`.
-    pub domain: String,
+    pub(crate) domain: String,
     /// Every metadata node as `id@host:port`.
-    pub meta: Vec<String>,
+    pub(crate) meta: Vec<String>,
 }
 
 impl Default for ClusterSection {
@@ -76,21 +76,21 @@ impl Default for ClusterSection {
 /// `[node]`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct NodeSection {
+pub(crate) struct NodeSection {
     /// Id of a metadata node, as in `cluster.meta`. Data nodes are given theirs.
-    pub id: u64,
+    pub(crate) id: u64,
     /// Folder of the node's own state.
-    pub data: PathBuf,
+    pub(crate) data: PathBuf,
     /// Where the internal service listens.
-    pub listen: SocketAddr,
+    pub(crate) listen: SocketAddr,
     /// How other nodes reach it, `host:port`; the listen address if empty.
-    pub advertise: String,
+    pub(crate) advertise: String,
     /// Failure domain, widest.
-    pub zone: String,
+    pub(crate) zone: String,
     /// Failure domain within the zone.
-    pub rack: String,
+    pub(crate) rack: String,
     /// One folder a disk (data role).
-    pub disks: Vec<PathBuf>,
+    pub(crate) disks: Vec<PathBuf>,
 }
 
 impl Default for NodeSection {
@@ -110,15 +110,15 @@ impl Default for NodeSection {
 /// `[gateway]`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct GatewaySection {
+pub(crate) struct GatewaySection {
     /// Where S3 listens.
-    pub listen: SocketAddr,
+    pub(crate) listen: SocketAddr,
     /// Domains under which `BUCKET.DOMAIN` names a bucket; `localhost` always works.
-    pub domains: Vec<String>,
+    pub(crate) domains: Vec<String>,
     /// The region that the endpoint says it is.
-    pub region: String,
+    pub(crate) region: String,
     /// Stripe buffers that all requests together may hold, in MiB.
-    pub buffer_mib: u64,
+    pub(crate) buffer_mib: u64,
 }
 
 impl Default for GatewaySection {
@@ -135,9 +135,9 @@ impl Default for GatewaySection {
 /// `[admin]`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct AdminSection {
+pub(crate) struct AdminSection {
     /// Where the second port listens.
-    pub listen: SocketAddr,
+    pub(crate) listen: SocketAddr,
 }
 
 impl Default for AdminSection {
@@ -149,21 +149,21 @@ impl Default for AdminSection {
 /// `[root]`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct RootSection {
+pub(crate) struct RootSection {
     /// Access key id.
-    pub access_key: String,
+    pub(crate) access_key: String,
     /// Secret access key.
-    pub secret_key: Secret,
+    pub(crate) secret_key: Secret,
 }
 
 /// `[log]`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct LogSection {
+pub(crate) struct LogSection {
     /// One JSON object a line instead of text.
-    pub json: bool,
+    pub(crate) json: bool,
     /// Levels by module, as `info` or `objects=debug,warn`.
-    pub filter: String,
+    pub(crate) filter: String,
 }
 
 impl Default for LogSection {
@@ -175,15 +175,15 @@ impl Default for LogSection {
 /// `[workers]`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct WorkersSection {
+pub(crate) struct WorkersSection {
     /// Deleted bytes stay so long for the reads that are under way, in seconds.
-    pub gc_grace_s: u64,
+    pub(crate) gc_grace_s: u64,
     /// A shard that was never committed is swept so long after its write's deadline, in seconds.
-    pub orphan_grace_s: u64,
+    pub(crate) orphan_grace_s: u64,
     /// How often the orphan sweep walks all inventories, in seconds.
-    pub orphan_interval_s: u64,
+    pub(crate) orphan_interval_s: u64,
     /// A write must commit within this time of its beginning, in seconds.
-    pub write_deadline_s: u64,
+    pub(crate) write_deadline_s: u64,
 }
 
 impl Default for WorkersSection {
@@ -200,7 +200,7 @@ impl Default for WorkersSection {
 /// Text that never shows in logs.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Secret(pub String);
+pub(crate) struct Secret(pub String);
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -210,7 +210,7 @@ impl fmt::Debug for Secret {
 
 impl Config {
     /// The file, then `SHARDLAKE_SECTION__KEY` variables, then `section.key=value` flags.
-    pub fn load(file: &std::path::Path, sets: &[String]) -> Result<Self, UserError> {
+    pub(crate) fn load(file: &std::path::Path, sets: &[String]) -> Result<Self, UserError> {
         let shown = file.display();
         let text = std::fs::read_to_string(file)
             .map_err(|error| UserError::new(format!("config file {shown}: {error}")))?;
@@ -262,7 +262,7 @@ impl Config {
     }
 
     /// `cluster.policy`.
-    pub fn policy(&self) -> Result<ErasurePolicy, UserError> {
+    pub(crate) fn policy(&self) -> Result<ErasurePolicy, UserError> {
         self.cluster
             .policy
             .parse()
@@ -270,7 +270,7 @@ impl Config {
     }
 
     /// `cluster.domain`.
-    pub fn domain(&self) -> Result<Domain, UserError> {
+    pub(crate) fn domain(&self) -> Result<Domain, UserError> {
         match self.cluster.domain.as_str() {
             "disk" => Ok(Domain::Disk),
             "node" => Ok(Domain::Node),
@@ -282,7 +282,7 @@ impl Config {
     }
 
     /// `cluster.meta` as ids and addresses.
-    pub fn meta(&self) -> Result<BTreeMap<NodeId, String>, UserError> {
+    pub(crate) fn meta(&self) -> Result<BTreeMap<NodeId, String>, UserError> {
         let mut nodes = BTreeMap::new();
         for entry in &self.cluster.meta {
             let wrong = || {
@@ -303,8 +303,16 @@ impl Config {
         Ok(nodes)
     }
 
+    /// The root account, if it is configured.
+    pub(crate) fn credentials(&self) -> Result<Option<Credentials>, UserError> {
+        if self.root.access_key.is_empty() && self.root.secret_key.0.is_empty() {
+            return Ok(None);
+        }
+        Credentials::new(&self.root.access_key, &self.root.secret_key.0).map(Some)
+    }
+
     /// `node.advertise`, or the listen address.
-    pub fn advertise(&self) -> String {
+    pub(crate) fn advertise(&self) -> String {
         if self.node.advertise.is_empty() {
             self.node.listen.to_string()
         } else {

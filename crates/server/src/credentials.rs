@@ -15,16 +15,16 @@ use crate::{config::Secret, error::UserError};
 /// Keys of the root account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Credentials {
+pub(crate) struct Credentials {
     /// Access key id: 3 to 128 characters of `A-Za-z0-9_-`.
-    pub access_key: String,
+    pub(crate) access_key: String,
     /// Secret access key: at least 8 characters.
-    pub secret_key: Secret,
+    pub(crate) secret_key: Secret,
 }
 
 /// Where credentials came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
+pub(crate) enum Source {
     /// `SHARDLAKE_ROOT_ACCESS_KEY` and `SHARDLAKE_ROOT_SECRET_KEY`.
     Environment,
     /// Made just now: shown this one time.
@@ -35,7 +35,7 @@ pub enum Source {
 
 impl Credentials {
     /// Checks the form.
-    pub fn new(access_key: &str, secret_key: &str) -> Result<Self, UserError> {
+    pub(crate) fn new(access_key: &str, secret_key: &str) -> Result<Self, UserError> {
         let fine = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if !(3..=128).contains(&access_key.len()) || !access_key.chars().all(fine) {
             return Err(UserError::new(
@@ -52,7 +52,7 @@ impl Credentials {
     }
 
     /// From the environment, else from `file`, else made and written there (mode 0600).
-    pub fn for_folder(file: &Path) -> Result<(Self, Source), UserError> {
+    pub(crate) fn for_folder(file: &Path) -> Result<(Self, Source), UserError> {
         let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         match (variable("SHARDLAKE_ROOT_ACCESS_KEY"), variable("SHARDLAKE_ROOT_SECRET_KEY")) {
             (Some(access), Some(secret)) => Ok((Self::new(&access, &secret)?, Source::Environment)),
@@ -103,7 +103,7 @@ impl Credentials {
 
     /// The bearer token of the admin API. Derived, so that there is one secret to keep;
     /// one-way, so that the token does not give the secret away.
-    pub fn admin_token(&self) -> String {
+    pub(crate) fn admin_token(&self) -> String {
         let key = format!("{}\n{}", self.access_key, self.secret_key.0);
         hex::encode(blake3::derive_key("shardlake admin token v1", key.as_bytes()))
     }

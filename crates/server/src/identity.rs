@@ -23,36 +23,36 @@ const VERSION: u32 = 1;
 /// What a node's folder belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Identity {
+pub(crate) struct Identity {
     magic: String,
     version: u32,
     /// `dev`, `meta` or `data`.
-    pub role: String,
+    pub(crate) role: String,
     /// The cluster.
-    pub cluster: ClusterId,
+    pub(crate) cluster: ClusterId,
     /// This folder.
-    pub instance: InstanceId,
+    pub(crate) instance: InstanceId,
     /// The node's id, once it has one.
-    pub node: Option<NodeId>,
+    pub(crate) node: Option<NodeId>,
     /// What was fixed when the cluster was made: policy, partitions, disks.
-    pub fixed: Fixed,
+    pub(crate) fixed: Fixed,
 }
 
 /// Settings that cannot change after the cluster is made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Fixed {
+pub(crate) struct Fixed {
     /// Erasure policy of `dev`; cluster nodes keep the root group's.
-    pub policy: String,
+    pub(crate) policy: String,
     /// Index partitions.
-    pub partitions: u32,
+    pub(crate) partitions: u32,
     /// Disks of `dev`; 0 elsewhere.
-    pub disks: u32,
+    pub(crate) disks: u32,
 }
 
 impl Identity {
     /// A new folder's identity.
-    pub fn new(role: &str, cluster: ClusterId, node: Option<NodeId>, fixed: Fixed) -> Self {
+    pub(crate) fn new(role: &str, cluster: ClusterId, node: Option<NodeId>, fixed: Fixed) -> Self {
         Self {
             magic: MAGIC.into(),
             version: VERSION,
@@ -65,7 +65,7 @@ impl Identity {
     }
 
     /// Reads the identity of `folder`; `None` if the folder is empty or not there.
-    pub fn read(folder: &Path, role: &str) -> Result<Option<Self>, UserError> {
+    pub(crate) fn read(folder: &Path, role: &str) -> Result<Option<Self>, UserError> {
         let path = Self::path(folder);
         let shown = path.display();
         let text = match fs::read_to_string(&path) {
@@ -119,7 +119,7 @@ impl Identity {
     }
 
     /// Writes the file so that a crash leaves the old one or the new one.
-    pub fn write(&self, folder: &Path) -> Result<(), UserError> {
+    pub(crate) fn write(&self, folder: &Path) -> Result<(), UserError> {
         let failed =
             |error: std::io::Error| UserError::new(format!("{}: {error}", folder.display()));
         fs::create_dir_all(folder).map_err(failed)?;

@@ -4,6 +4,7 @@
 //! (what a folder belongs to), [`roles`] (what each role starts), [`cli`] (the
 //! commands that ask a running cluster).
 
+mod admin_port;
 mod admin_source;
 mod cli;
 mod config;
@@ -94,9 +95,8 @@ fn run(command: Command) -> anyhow::Result<()> {
 
 fn load(args: &RoleArgs) -> anyhow::Result<Config> {
     let config = Config::load(&args.config, &args.sets)?;
-    telemetry::init(telemetry::Settings {
-        json: config.log.json,
-        filter: config.log.filter.clone(),
-    });
+    let logging =
+        telemetry::Settings { json: config.log.json, filter: config.log.filter.clone() };
+    telemetry::init(logging).map_err(|error| UserError::new(format!("log.filter: {error}")))?;
     Ok(config)
 }

@@ -13,13 +13,13 @@ pub(crate) struct Ready<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub s3: Option<String>,
     /// URL of the admin endpoint.
-    pub admin: String,
+    pub(crate) admin: String,
     /// Root access key.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub access_key: Option<&'a str>,
+    pub(crate) access_key: Option<&'a str>,
     /// Root secret key.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub secret_key: Option<&'a str>,
+    pub(crate) secret_key: Option<&'a str>,
 }
 
 impl<'a> Ready<'a> {

@@ -62,7 +62,6 @@ mod tests {
         ShardId { blob: BlobId::from_bytes([0; 16]), rank: 3 }
     }
 
-
     fn value() -> Vec<u8> {
         let bytes = Bytes::from_static(b"shardlake");
         let digest = ChunkDigest::of(shard(), 5, &bytes);

@@ -66,7 +66,7 @@ mod tests {
         let mut next = Box::pin(gate.enter());
         assert!(futures_pending(next.as_mut()), "the place is free again");
         drop(running);
-        next.await.expect("its turn came");
+        drop(next.await.expect("its turn came"));
     }
 
     fn futures_pending<F: Future>(future: std::pin::Pin<&mut F>) -> bool {

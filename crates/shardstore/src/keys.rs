@@ -95,7 +95,10 @@ mod tests {
         let shard = ShardId { blob: BlobId::from_bytes(*b"0123456789abcdef"), rank: 5 };
         assert_eq!(&record(shard), b"0123456789abcdef\x05");
         assert_eq!(shard_of(&record(shard)), Some(shard));
-        assert_eq!(chunk(0x0102_0304_0506_0708, 0x0a0b_0c0d), *b"\x01\x02\x03\x04\x05\x06\x07\x08\x0a\x0b\x0c\x0d");
+        assert_eq!(
+            chunk(0x0102_0304_0506_0708, 0x0a0b_0c0d),
+            *b"\x01\x02\x03\x04\x05\x06\x07\x08\x0a\x0b\x0c\x0d"
+        );
         assert_eq!(usage(258), *b"usage/\0\0\0\0\0\0\x01\x02");
         assert_eq!(bucket_of(&usage(258)), Some(258));
         assert_eq!((MAGIC, SEQUENCE), (&b"magic"[..], &b"sequence"[..]));

@@ -3,6 +3,8 @@
 //! The recorder has to be installed before a store is opened or a disk is added:
 //! the handles are made once.
 
+use std::time::Duration;
+
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
 /// Shard store calls by `disk`, `call` (put, confirm, read, delete, inventory, stat) and
@@ -58,5 +60,37 @@ impl NodeMetrics {
     pub(crate) fn call(&self, call: &'static str, outcome: &'static str) {
         counter!(CALLS, "disk" => self.disk.clone(), "call" => call, "outcome" => outcome)
             .increment(1);
+    }
+}
+
+/// What a RocksDB store counts about its commits.
+pub(crate) struct StoreMetrics {
+    fsyncs: Counter,
+    fsync_seconds: Histogram,
+    group_calls: Histogram,
+    garbage_bytes: Gauge,
+    pub(crate) reclaimed_bytes: Counter,
+}
+
+impl StoreMetrics {
+    pub(crate) fn new(disk: &str) -> Self {
+        let disk = disk.to_owned();
+        Self {
+            fsyncs: counter!(FSYNCS, "disk" => disk.clone()),
+            fsync_seconds: histogram!(FSYNC_SECONDS, "disk" => disk.clone()),
+            group_calls: histogram!(GROUP_CALLS, "disk" => disk.clone()),
+            garbage_bytes: gauge!(GARBAGE_BYTES, "disk" => disk.clone()),
+            reclaimed_bytes: counter!(RECLAIMED_BYTES, "disk" => disk),
+        }
+    }
+
+    /// A commit of `calls`; how long it took if it was synced.
+    pub(crate) fn commit(&self, calls: usize, synced: Option<Duration>, garbage_bytes: u64) {
+        self.group_calls.record(calls as f64);
+        self.garbage_bytes.set(garbage_bytes as f64);
+        if let Some(took) = synced {
+            self.fsyncs.increment(1);
+            self.fsync_seconds.record(took.as_secs_f64());
+        }
     }
 }

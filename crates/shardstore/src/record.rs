@@ -116,8 +116,7 @@ impl Record {
     fn from_v1(record: v1::Record) -> Result<Self, String> {
         let runs: Vec<Run> =
             record.runs.into_iter().map(|(bytes, chunks)| Run { bytes, chunks }).collect();
-        let stripes =
-            runs.iter().try_fold(0u32, |sum, run| sum.checked_add(run.chunks)).is_some();
+        let stripes = runs.iter().try_fold(0u32, |sum, run| sum.checked_add(run.chunks)).is_some();
         if !stripes || runs.iter().any(|run| run.chunks == 0) {
             return Err("its record counts an impossible number of chunks".to_owned());
         }

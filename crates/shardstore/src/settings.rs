@@ -40,8 +40,9 @@ pub struct Settings {
     /// Shared among stores; `None`: this store gets 16 MiB of cache and 64 MiB of buffers
     /// of its own.
     pub memory: Option<Memory>,
-    /// Puts are refused when less than this is left on the file system, so that deletes
-    /// and compaction always find room. Keep it at four times the write buffers or more.
+    /// Puts are refused when less than this would be left on the file system, so that deletes
+    /// and compaction always find room. A step of reclaiming writes at most 256 MiB before
+    /// it frees anything.
     pub free_reserve_bytes: u64,
     /// Calls that wait for the writer; further callers wait before they enter the queue.
     pub queue_calls: usize,

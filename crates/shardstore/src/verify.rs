@@ -8,17 +8,18 @@ use crate::{
     store::{KEY_BYTES_MAX, PUT_BYTES_MAX, SHARDS_MAX},
 };
 
-/// Checks the bounds and every digest of a put; returns the sum of its chunk bytes.
-pub(crate) fn put(put: &PutChunks) -> Result<usize, Error> {
+/// Checks the bounds and every digest of a put.
+pub(crate) fn put(put: &PutChunks) -> Result<(), Error> {
     if put.intent.key.len() > KEY_BYTES_MAX {
         return Err(Error::Invalid(format!(
             "the object key has {} bytes; at most {KEY_BYTES_MAX} are allowed",
             put.intent.key.len()
         )));
     }
+    // One less than fits, so that counting to the end does not overflow.
     let stripes = u32::try_from(put.chunks.len()).ok();
-    if stripes.and_then(|stripes| put.first_stripe.checked_add(stripes)).is_none() {
-        return Err(Error::Invalid("a shard has fewer than 2^32 stripes".to_owned()));
+    if stripes.and_then(|n| put.first_stripe.checked_add(n)).is_none_or(|end| end == u32::MAX) {
+        return Err(Error::Invalid("a shard has fewer than 2^32 - 1 stripes".to_owned()));
     }
     let mut total = 0usize;
     for (stripe, chunk) in (put.first_stripe..).zip(&put.chunks) {
@@ -44,7 +45,7 @@ pub(crate) fn put(put: &PutChunks) -> Result<usize, Error> {
             });
         }
     }
-    Ok(total)
+    Ok(())
 }
 
 /// Checks the bound of a list of shards.

@@ -47,9 +47,9 @@ static DONE: Mutex<bool> = Mutex::new(false);
 
 /// Sets up logging for the process. The first call decides; later ones check their filter and
 /// change nothing, so that every test may call it.
-pub fn init(settings: &Settings) -> Result<(), Error> {
+pub fn init(settings: Settings) -> Result<(), Error> {
     let filter = EnvFilter::try_new(&settings.filter)
-        .map_err(|source| Error::Filter { filter: settings.filter.clone(), source })?;
+        .map_err(|source| Error::Filter { filter: settings.filter, source })?;
     let mut done = DONE.lock().unwrap_or_else(PoisonError::into_inner);
     if *done {
         return Ok(());
@@ -86,9 +86,9 @@ mod tests {
     #[test]
     fn the_first_call_decides_and_bad_filters_are_refused() {
         let settings = Settings::default();
-        init(&settings).expect("first");
-        init(&Settings { json: true, ..settings }).expect("no effect");
-        let error = init(&Settings { json: false, filter: "a=b=c".to_owned() });
+        init(settings.clone()).expect("first");
+        init(Settings { json: true, ..settings }).expect("no effect");
+        let error = init(Settings { json: false, filter: "a=b=c".to_owned() });
         let error = error.expect_err("not a filter").to_string();
         assert!(error.contains("\"a=b=c\""), "{error}");
     }

@@ -7,6 +7,8 @@ use std::{sync::OnceLock, thread, time::Duration};
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
+use crate::process;
+
 /// From an fsync of a fast disk to the deadline of a slow client.
 const SECONDS: [f64; 17] = [
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
@@ -45,8 +47,10 @@ static INSTALLED: OnceLock<MetricsHandle> = OnceLock::new();
 pub struct MetricsHandle(PrometheusHandle);
 
 impl MetricsHandle {
-    /// All metrics in the Prometheus text format, version 0.0.4.
+    /// All metrics in the Prometheus text format, version 0.0.4, with the process's CPU time,
+    /// memory and open files as they are now.
     pub fn render(&self) -> String {
+        process::record();
         self.0.render()
     }
 }
@@ -64,6 +68,7 @@ fn first_install() -> MetricsHandle {
     if metrics::set_global_recorder(recorder).is_err() {
         tracing::error!("another metrics recorder is installed in this process; ours stays empty");
     }
+    process::describe();
     let upkeep = handle.clone();
     let spawned = thread::Builder::new().name("metrics-upkeep".to_owned()).spawn(move || {
         loop {
@@ -118,7 +123,12 @@ mod tests {
         ] {
             assert!(text.lines().any(|there| there == line), "{line} in\n{text}");
         }
-        assert_eq!(first.render(), text);
+        let count = |text: &str| text.lines().filter(|line| line.starts_with("test_")).count();
+        assert_eq!(count(&first.render()), count(&text));
+        for name in ["process_cpu_seconds_total", "process_resident_memory_bytes"] {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            assert!(line.is_some_and(|value| value.parse::<f64>().is_ok()), "{name} in\n{text}");
+        }
     }
 
     #[test]

@@ -111,7 +111,7 @@ function draw(status) {
   if (verdict.textContent !== text) verdict.textContent = text;
   verdict.className = good ? "good" : "bad";
   if (status.cluster) drawCluster(status.cluster);
-  table("workers", ["Job", "State", "Progress", "Rate", ""],
+  table("workers", ["Job", "State", "Progress", "Rate", "Detail"],
     status.workers.map((worker) => [
       worker.name,
       element("td", worker.state, worker.state === "failing" ? "bad" : ""),

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use openraft::{BasicNode, CommittedLeaderId, LeaderId};
 use serde::{Deserialize, Serialize};
 
-use crate::types::{LogId, Membership, StoredMembership, Vote};
+use crate::raft_types::{LogId, Membership, StoredMembership, Vote};
 
 /// Term, leader and index, each a postcard varint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,11 +38,7 @@ pub(crate) struct VoteBody {
 
 impl From<Vote> for VoteBody {
     fn from(vote: Vote) -> Self {
-        Self {
-            term: vote.leader_id.term,
-            node: vote.leader_id.node_id,
-            committed: vote.committed,
-        }
+        Self { term: vote.leader_id.term, node: vote.leader_id.node_id, committed: vote.committed }
     }
 }
 

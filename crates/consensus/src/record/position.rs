@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     keys,
-    types::{LogId, Vote},
+    raft_types::{LogId, Vote},
 };
 
 /// Both copies of a vote: key and record.
@@ -88,6 +88,6 @@ mod tests {
     fn golden_vote() {
         let [(key, record), _] = encode_vote(GROUP, Vote::new_committed(9, 4));
         assert_eq!(hex::encode(key), "01000000057600");
-        assert_eq!(hex::encode(record), "GOLDEN_VOTE");
+        assert_eq!(hex::encode(record), "0106460367090401");
     }
 }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     keys,
-    types::{LogId, SnapshotMeta, StoredMembership},
+    raft_types::{LogId, SnapshotMeta, StoredMembership},
 };
 
 /// Incarnation of a group that never received a snapshot.
@@ -101,7 +101,7 @@ mod tests {
     use openraft::{BasicNode, CommittedLeaderId};
 
     use super::*;
-    use crate::types::Membership;
+    use crate::raft_types::Membership;
 
     #[test]
     fn golden_state_row() {
@@ -117,7 +117,10 @@ mod tests {
             clock_ms: 1_700_000_000_000,
         };
         let record = encode(GroupId(7), &state);
-        assert_eq!(hex::encode(&record), "GOLDEN_STATE");
+        assert_eq!(
+            hex::encode(&record),
+            "0101125e10010302ac0201010205010102010203623a320480d095ffbc31"
+        );
         assert_eq!(decode(GroupId(7), &record), Ok(state));
         assert!(decode(GroupId(8), &record).is_err());
     }

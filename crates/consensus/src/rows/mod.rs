@@ -33,6 +33,9 @@ pub(crate) struct Rows {
     /// Odd while a snapshot is being made current: then only the state row knows which
     /// incarnation a view must read.
     flips: AtomicU64,
+    /// Held while rows are changed; false once the replica is shut down. openraft does not
+    /// wait for its applying task, and a replica that is started again must not race it.
+    pub(crate) gate: tokio::sync::Mutex<bool>,
 }
 
 impl Rows {
@@ -57,6 +60,7 @@ impl Rows {
             state: Mutex::new(state),
             next_incarnation: AtomicU32::new(next),
             flips: AtomicU64::new(0),
+            gate: tokio::sync::Mutex::new(true),
         })
     }
 
@@ -75,6 +79,11 @@ impl Rows {
         self.next_incarnation
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |next| next.checked_add(1))
             .map_err(|_| StoreError("the group has used up its incarnations".into()))
+    }
+
+    /// Ends all changes, after the one under way.
+    pub(crate) async fn close(&self) {
+        *self.gate.lock().await = false;
     }
 
     /// Between this and [`Rows::end_flip`] views ask the state row which rows to read.
@@ -107,7 +116,7 @@ impl Rows {
         let before = self.flips.load(Ordering::SeqCst);
         let incarnation = self.state.lock().incarnation;
         let snapshot = self.store.db.snapshot();
-        let unchanged = self.flips.load(Ordering::SeqCst) == before && before % 2 == 0;
+        let unchanged = self.flips.load(Ordering::SeqCst) == before && before.is_multiple_of(2);
         let incarnation = match unchanged {
             true => incarnation,
             false => self.store.state(self.group, Some(&snapshot))?.incarnation,
@@ -122,5 +131,71 @@ impl Rows {
             Source::Snapshot(snapshot),
             keys::row_prefix(self.group, incarnation),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::state;
+
+    const GROUP: GroupId = GroupId(4);
+
+    fn put(store: &Store, incarnation: u32, value: &[u8]) {
+        let key = [keys::row_prefix(GROUP, incarnation).as_slice(), b"key"].concat();
+        store.db.put_cf(&store.family(keys::ROWS), key, value).unwrap();
+    }
+
+    fn has(store: &Store, incarnation: u32) -> bool {
+        let key = [keys::row_prefix(GROUP, incarnation).as_slice(), b"key"].concat();
+        store.get(keys::ROWS, &key).unwrap().is_some()
+    }
+
+    #[test]
+    fn rows_of_unfinished_and_replaced_snapshots_are_removed_at_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), Arc::new(|_: &str| {})).unwrap();
+        for incarnation in [1, 2, 3, 4, u32::MAX] {
+            put(&store, incarnation, b"value");
+        }
+        let state = State { incarnation: 3, ..State::default() };
+        let row = state::encode(GROUP, &state);
+        store.db.put_cf(&store.family(keys::ROWS), keys::state(GROUP), row).unwrap();
+
+        let rows = Rows::open(GROUP, Arc::clone(&store)).unwrap();
+        assert_eq!(rows.state(), state);
+        for incarnation in [1, 2, 4, u32::MAX] {
+            assert!(!has(&store, incarnation), "incarnation {incarnation}");
+        }
+        assert!(has(&store, 3));
+        assert_eq!(rows.take_incarnation().unwrap(), 4);
+        assert_eq!(rows.take_incarnation().unwrap(), 5);
+        assert_eq!(Rows::open(GROUP, store).unwrap().state(), state);
+    }
+
+    #[test]
+    fn a_view_during_a_flip_asks_the_state_row() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), Arc::new(|_: &str| {})).unwrap();
+        let rows = Rows::open(GROUP, Arc::clone(&store)).unwrap();
+        put(&store, 2, b"new");
+        let seen = || {
+            let mut seen = None;
+            rows.view(&mut |kv| {
+                seen = kv.get(b"key")?;
+                Ok(())
+            })
+            .unwrap();
+            seen
+        };
+        assert_eq!(seen(), None);
+        rows.begin_flip();
+        let state = State { incarnation: 2, ..State::default() };
+        let row = state::encode(GROUP, &state);
+        store.db.put_cf(&store.family(keys::ROWS), keys::state(GROUP), row).unwrap();
+        assert_eq!(seen().as_deref(), Some(&b"new"[..]), "before the process knows");
+        rows.set_state(state);
+        rows.end_flip();
+        assert_eq!(seen().as_deref(), Some(&b"new"[..]));
     }
 }

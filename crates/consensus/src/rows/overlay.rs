@@ -11,10 +11,7 @@ use bytes::Bytes;
 use rocksdb::WriteBatch;
 
 use super::view::{Source, View};
-use crate::{
-    KvError, KvRead, KvWrite, Row, keys,
-    store::Store,
-};
+use crate::{KvError, KvRead, KvWrite, Row, keys, store::Store};
 
 /// Changes over rows; `None` is a deleted row.
 pub(crate) struct Overlay<'a> {
@@ -119,7 +116,10 @@ impl Iterator for Merge<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::sync::{
+        Arc, LazyLock,
+        atomic::{AtomicU32, Ordering},
+    };
 
     use proptest::prelude::*;
     use rocksdb::WriteOptions;
@@ -156,9 +156,25 @@ mod tests {
         kv.scan(from, to).map(Result::unwrap).collect()
     }
 
+    /// One database for all cases: each has a group of its own, four apart.
+    fn store() -> &'static Store {
+        static STORE: LazyLock<(tempfile::TempDir, Arc<Store>)> = LazyLock::new(|| {
+            let dir = tempfile::tempdir().unwrap();
+            let store = Store::open(dir.path(), Arc::new(|_: &str| {})).unwrap();
+            (dir, store)
+        });
+        &STORE.1
+    }
+
+    fn next_group() -> u32 {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        NEXT.fetch_add(4, Ordering::Relaxed) + 2
+    }
+
     /// A row of a neighbouring incarnation or group must never be seen or touched.
-    fn fences(store: &Store) -> Vec<Vec<u8>> {
-        let around = [(8, 1), (9, 2), (9, 4), (10, 1)].map(|(group, incarnation)| {
+    fn fences(store: &Store, group: u32) -> Vec<Vec<u8>> {
+        let around = [(group - 1, 1), (group, 2), (group, 4), (group + 1, 1)];
+        let around = around.map(|(group, incarnation)| {
             let mut key = keys::row_prefix(GroupId(group), incarnation).to_vec();
             key.push(1);
             key
@@ -170,15 +186,14 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
         #[test]
         fn overlay_behaves_like_the_model(runs in prop::collection::vec(prop::collection::vec(step(), 1..40), 1..4)) {
-            let dir = tempfile::tempdir().unwrap();
-            let store = Store::open(dir.path(), Arc::new(|_: &str| {})).unwrap();
-            let fences = fences(&store);
-            let prefix = keys::row_prefix(GroupId(9), 3);
+            let (store, group) = (store(), next_group());
+            let fences = fences(store, group);
+            let prefix = keys::row_prefix(GroupId(group), 3);
             let mut model = MemoryKv::default();
-            let mut overlay = Overlay::new(&store, prefix);
+            let mut overlay = Overlay::new(store, prefix);
             for step in runs.into_iter().flatten() {
                 match step {
                     Step::Put(key, value) => {
@@ -208,7 +223,7 @@ mod tests {
             overlay.drain(&mut batch);
             store.db.write_opt(batch, &WriteOptions::default()).unwrap();
             let snapshot = store.db.snapshot();
-            let view = View::new(&store, Source::Snapshot(&snapshot), prefix);
+            let view = View::new(store, Source::Snapshot(&snapshot), prefix);
             prop_assert_eq!(rows(&view, b"", None), rows(&model, b"", None));
             for key in fences {
                 prop_assert!(store.db.get_cf(&store.family(keys::ROWS), key).unwrap().is_some());

@@ -11,6 +11,9 @@ const HEADER_BYTES: usize = 33;
 const CONTENT: u8 = 1;
 const END: u8 = 2;
 
+/// Key and value.
+pub(crate) type OwnedRow = (Vec<u8>, Vec<u8>);
+
 /// Turns rows into frames.
 pub(crate) struct Cutter {
     body: Vec<u8>,
@@ -106,7 +109,7 @@ impl Joiner {
     }
 
     /// Checks a frame and answers the rows that it completes.
-    pub(crate) fn frame(&mut self, frame: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, FrameError> {
+    pub(crate) fn frame(&mut self, frame: &[u8]) -> Result<Vec<OwnedRow>, FrameError> {
         if self.ended {
             return Err(FrameError("a frame after the end"));
         }
@@ -115,8 +118,9 @@ impl Joiner {
         }
         let (kind, body) = (frame[0], &frame[HEADER_BYTES..]);
         // Constant-time comparison of blake3::Hash is not needed, but is what it does.
-        if hash(kind, self.number, body) != *<&[u8; 32]>::try_from(&frame[1..HEADER_BYTES])
-            .expect("the header has room for a hash")
+        if hash(kind, self.number, body)
+            != *<&[u8; 32]>::try_from(&frame[1..HEADER_BYTES])
+                .expect("the header has room for a hash")
         {
             return Err(FrameError("a frame fails its checksum"));
         }
@@ -150,7 +154,7 @@ impl Joiner {
         Ok(())
     }
 
-    fn take_rows(&mut self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, FrameError> {
+    fn take_rows(&mut self) -> Result<Vec<OwnedRow>, FrameError> {
         let (mut rows, mut at) = (Vec::new(), 0);
         while let Some(lengths) = self.pending.get(at..at + 8) {
             let length = |range: std::ops::Range<usize>| {
@@ -174,7 +178,7 @@ impl Joiner {
 mod tests {
     use super::*;
 
-    fn cut(rows: &[(Vec<u8>, Vec<u8>)]) -> Vec<Bytes> {
+    fn cut(rows: &[OwnedRow]) -> Vec<Bytes> {
         let mut cutter = Cutter::new();
         let mut frames: Vec<Bytes> =
             rows.iter().flat_map(|(key, value)| cutter.row(key, value)).collect();
@@ -182,7 +186,7 @@ mod tests {
         frames
     }
 
-    fn join(frames: &[Bytes]) -> Result<Option<Vec<(Vec<u8>, Vec<u8>)>>, FrameError> {
+    fn join(frames: &[Bytes]) -> Result<Option<Vec<OwnedRow>>, FrameError> {
         let mut joiner = Joiner::new();
         let mut rows = Vec::new();
         for frame in frames {
@@ -191,7 +195,7 @@ mod tests {
         Ok(joiner.complete().then_some(rows))
     }
 
-    fn sample() -> Vec<(Vec<u8>, Vec<u8>)> {
+    fn sample() -> Vec<OwnedRow> {
         vec![
             (b"a".to_vec(), vec![]),
             (b"b".to_vec(), vec![7; BODY_BYTES_MAX * 2 + 5]),

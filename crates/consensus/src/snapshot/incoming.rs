@@ -7,7 +7,7 @@ use futures::{Stream, StreamExt};
 use proto::{RpcError, RpcErrorKind};
 use rocksdb::{WriteBatch, WriteOptions};
 
-use super::frame::Joiner;
+use super::frame::{Joiner, OwnedRow};
 use crate::{error::StoreError, keys, rows::Rows};
 
 /// A received snapshot. Dropping it before it is installed removes its rows.
@@ -58,7 +58,7 @@ impl Incoming {
         self.installed = true;
     }
 
-    async fn write(&self, received: Vec<(Vec<u8>, Vec<u8>)>) -> Result<(), StoreError> {
+    async fn write(&self, received: Vec<OwnedRow>) -> Result<(), StoreError> {
         if received.is_empty() {
             return Ok(());
         }

@@ -105,3 +105,32 @@ impl Store {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn after_a_failure_nothing_works_and_the_process_is_told_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let tell = Arc::clone(&told);
+        let on_fatal: OnFatal = Arc::new(move |reason| tell.lock().push(reason.to_owned()));
+        let store = Store::open(dir.path(), on_fatal).unwrap();
+        let writer = Writer::start(Arc::clone(&store)).unwrap();
+        let put =
+            || vec![Op::Put { family: keys::META, key: b"key".to_vec(), value: b"value".to_vec() }];
+        writer.submit(put()).await.unwrap();
+        assert_eq!(writer.syncs(), 1);
+        assert!(store.get(keys::META, b"key").unwrap().is_some());
+
+        store.fail("fsync failed".into());
+        store.fail("again".into());
+        assert!(writer.submit(put()).await.is_err(), "a later write could only seem to succeed");
+        assert_eq!(writer.syncs(), 1);
+        assert!(store.get(keys::META, b"key").is_err());
+        assert!(store.state(GroupId(1), None).is_err());
+        assert_eq!(*told.lock(), ["fsync failed"]);
+        tokio::task::spawn_blocking(move || writer.stop()).await.unwrap();
+    }
+}

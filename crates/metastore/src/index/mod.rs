@@ -18,6 +18,7 @@ use consensus::{ApplyContext, Halt, KvError, KvWrite, StateMachine};
 pub use query::evaluate;
 use types::{Condition, ObjectHead, UnixMillis};
 
+pub(crate) use self::writes::write_of;
 pub use self::writes::{REMEMBERED_MS, WriteKind};
 use crate::{
     api::{self, IndexAnswer, IndexCommand},

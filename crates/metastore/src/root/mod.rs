@@ -11,6 +11,7 @@ pub mod query;
 use bytes::Bytes;
 use consensus::{ApplyContext, Halt, KvError, KvWrite, StateMachine};
 pub use members::CONFIGURED_NODE_MAX;
+#[cfg(test)]
 pub(crate) use members::flaw_of;
 pub use query::evaluate;
 use types::{Epoch, UnixMillis};

@@ -35,9 +35,7 @@ use crate::{
     Identity,
     channel::{CONNECTION_WINDOW_BYTES, FRAME_BYTES_MAX, SEND_BUFFER_BYTES, STREAM_WINDOW_BYTES},
     meta::MetaService,
-    pb::{
-        meta_server::MetaServer, raft_server::RaftServer, shards_server::ShardsServer,
-    },
+    pb::{meta_server::MetaServer, raft_server::RaftServer, shards_server::ShardsServer},
     raft::RaftService,
     shards::ShardService,
     wire::MESSAGE_BYTES_MAX,

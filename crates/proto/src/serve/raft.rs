@@ -51,8 +51,7 @@ impl Raft for Glue {
         };
         let address = raft_address(&begin).map_err(to_status)?;
         let chunks = snapshot_chunks(parts);
-        let payload =
-            self.0.snapshot(address, begin.payload, chunks).await.map_err(to_status)?;
+        let payload = self.0.snapshot(address, begin.payload, chunks).await.map_err(to_status)?;
         Ok(Response::new(pb::RaftReply { payload }))
     }
 }

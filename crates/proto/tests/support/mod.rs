@@ -110,6 +110,9 @@ pub struct Echo {
     /// Calls that have begun, and those that got to their end.
     pub begun: AtomicU32,
     pub ended: AtomicU32,
+    /// Queries that run now, and the request id of the latest.
+    pub running: Arc<()>,
+    pub request_id: Mutex<Option<String>>,
     pub puts: Mutex<Vec<(DiskId, PutChunks)>>,
     pub lists: Mutex<Vec<(&'static str, DiskId, Vec<ShardId>)>>,
 }
@@ -175,6 +178,8 @@ impl MetaService for Echo {
     }
 
     async fn query(&self, group: GroupId, epoch: Epoch, query: Bytes) -> Result<Bytes, RpcError> {
+        let _running = self.running.clone();
+        *self.request_id.lock() = telemetry::request_id::current().map(|id| id.to_string());
         self.begun.fetch_add(1, Ordering::SeqCst);
         let hold = *self.hold.lock();
         if hold {

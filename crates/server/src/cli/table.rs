@@ -53,7 +53,7 @@ fn print_rows(rows: &[Value]) {
 
 fn new_table() -> Table {
     let mut table = Table::new();
-    table.load_preset(UTF8_HORIZONTAL_ONLY);
+    table.load_style(UTF8_HORIZONTAL_ONLY);
     table
 }
 

@@ -79,10 +79,7 @@ fn broken_and_newer_files_are_refused() {
     let foreign = GOLDEN.replace("shardlake-disk", "other");
     assert!(matches!(read(&[(FORMAT_FILE, &foreign)]), Err(FormatError::Unreadable { .. })));
     let newer = r#"{ "magic": "shardlake-disk", "version": 2, "volumes": [] }"#;
-    assert!(matches!(
-        read(&[(FORMAT_FILE, newer)]),
-        Err(FormatError::Newer { version: 2, .. })
-    ));
+    assert!(matches!(read(&[(FORMAT_FILE, newer)]), Err(FormatError::Newer { version: 2, .. })));
 }
 
 #[test]

@@ -1,0 +1,492 @@
+//! The port as its clients see it: every path, every status, the token, the JSON shapes, the
+//! transitions of health, over a source whose answers the test decides.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex},
+};
+
+use admin::{
+    AdminSource, ClusterHealth, Status, WorkerStatus,
+    model::{Progress, RaftStatus, WorkerState},
+};
+use async_trait::async_trait;
+use axum::{
+    Router,
+    body::Body,
+    http::{HeaderMap, Request, StatusCode, header},
+};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+use types::{
+    ClusterId, ClusterMap, Disk, DiskId, DiskState, DiskUuid, Epoch, ErasurePolicy, GroupId,
+    InstanceId, Location, Node, NodeId, Partition, PgId, PlacementGroup, Role,
+};
+
+const TOKEN: &str = "token-of-the-test";
+
+/// A source that says what the test put in.
+struct Fake(Mutex<State>);
+
+struct State {
+    ready: Result<(), String>,
+    cluster: Result<ClusterHealth, String>,
+    hangs: bool,
+}
+
+#[async_trait]
+impl AdminSource for Fake {
+    async fn ready(&self) -> Result<(), String> {
+        self.0.lock().expect("not poisoned").ready.clone()
+    }
+
+    async fn cluster(&self) -> Result<ClusterHealth, String> {
+        let (hangs, answer) = {
+            let state = self.0.lock().expect("not poisoned");
+            (state.hangs, state.cluster.clone())
+        };
+        if hangs {
+            std::future::pending::<()>().await;
+        }
+        answer
+    }
+
+    async fn workers(&self) -> Vec<WorkerStatus> {
+        let idle = WorkerStatus {
+            name: "repair".to_owned(),
+            state: WorkerState::Idle,
+            progress: None,
+            rate: None,
+            detail: "nothing to repair".to_owned(),
+        };
+        let progress = Progress { done: 5, total: Some(10), unit: "bytes".to_owned() };
+        vec![
+            idle.clone(),
+            WorkerStatus {
+                name: "scrub d1".to_owned(),
+                state: WorkerState::Busy,
+                progress: Some(progress),
+                rate: Some(2.5),
+                ..idle
+            },
+        ]
+    }
+}
+
+/// Two metadata nodes, three data nodes with a disk each, one group of 2+1 and one partition.
+fn map() -> ClusterMap {
+    let policy = ErasurePolicy::new(2, 1).expect("valid");
+    let node = |id| Node {
+        id: NodeId(id),
+        instance: InstanceId::from_bytes([id as u8; 16]),
+        role: if id <= 2 { Role::Meta } else { Role::Data },
+        address: format!("10.0.0.{id}:7000"),
+        location: Location { zone: String::new(), rack: format!("r{id}") },
+    };
+    let disk = |id: u32| Disk {
+        id: DiskId(id),
+        uuid: DiskUuid::from_bytes([id as u8; 16]),
+        node: NodeId(u64::from(id) + 2),
+        capacity_bytes: 1000,
+        state: DiskState::In,
+    };
+    ClusterMap {
+        cluster: ClusterId::from_bytes([0xAB; 16]),
+        epoch: Epoch(7),
+        policy,
+        nodes: (1..=5).map(|id| (NodeId(id), node(id))).collect(),
+        disks: (1..=3).map(|id| (DiskId(id), disk(id))).collect(),
+        groups: BTreeMap::from([(
+            PgId(1),
+            PlacementGroup {
+                id: PgId(1),
+                epoch: Epoch(1),
+                policy,
+                disks: vec![DiskId(1), DiskId(2), DiskId(3)],
+            },
+        )]),
+        partitions: vec![Partition {
+            group: GroupId(1),
+            epoch: Epoch(3),
+            start: vec![0x0A, 0xFF],
+            end: None,
+        }],
+        down: BTreeSet::new(),
+        used_bytes: BTreeMap::from([(DiskId(1), 250)]),
+    }
+}
+
+fn replica(node: u64, group: u32, leader: Option<u64>) -> RaftStatus {
+    RaftStatus {
+        node,
+        group,
+        term: 4,
+        leader,
+        last_log_index: 20,
+        applied_index: 19,
+        snapshot_index: 10,
+        voters: vec![1, 2],
+        stopped: None,
+    }
+}
+
+fn healthy() -> ClusterHealth {
+    let raft = vec![replica(1, 0, Some(1)), replica(1, 1, Some(2))];
+    ClusterHealth::of(&map(), &BTreeSet::new(), raft)
+}
+
+struct Port {
+    source: Arc<Fake>,
+    router: Router,
+}
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    text: String,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        assert_eq!(self.headers[header::CONTENT_TYPE], "application/json");
+        assert_eq!(self.headers[header::CACHE_CONTROL], "no-store");
+        serde_json::from_str(&self.text).expect("JSON")
+    }
+}
+
+impl Port {
+    fn new() -> Self {
+        let state = State { ready: Ok(()), cluster: Ok(healthy()), hangs: false };
+        let source = Arc::new(Fake(Mutex::new(state)));
+        let metrics = telemetry::metrics::install();
+        let router = admin::router(Arc::clone(&source) as Arc<dyn AdminSource>, metrics, TOKEN);
+        Self { source, router }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.source.0.lock().expect("not poisoned"));
+    }
+
+    async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.expect("infallible");
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.expect("in memory").to_bytes();
+        let text = String::from_utf8(bytes.to_vec()).expect("UTF-8");
+        Answer { status: parts.status, headers: parts.headers, text }
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.send(Request::get(path).body(Body::empty()).expect("valid")).await
+    }
+
+    async fn admin(&self, path: &str, authorization: &str) -> Answer {
+        let request = Request::get(path).header(header::AUTHORIZATION, authorization);
+        self.send(request.body(Body::empty()).expect("valid")).await
+    }
+}
+
+fn bearer() -> String {
+    format!("Bearer {TOKEN}")
+}
+
+#[tokio::test]
+async fn health_follows_the_source_under_both_names() {
+    let port = Port::new();
+    for prefix in ["/health", "/minio/health"] {
+        for what in ["live", "ready", "cluster"] {
+            let answer = port.get(&format!("{prefix}/{what}")).await;
+            assert_eq!((answer.status, answer.json()), (StatusCode::OK, json!({"status": "ok"})));
+        }
+    }
+    assert_eq!(port.get("/health/cluster").await.headers["x-shardlake-write-quorum"], "3");
+
+    port.change(|state| state.ready = Err("draining".to_owned()));
+    let unready = port.get("/health/ready").await;
+    assert_eq!(unready.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(unready.json(), json!({"status": "unavailable", "reason": "draining"}));
+    assert_eq!(port.get("/health/live").await.status, StatusCode::OK);
+
+    port.change(|state| state.ready = Ok(()));
+    assert_eq!(port.get("/health/ready").await.status, StatusCode::OK);
+}
+
+/// The map and the Raft states of each bad state, and what the port says of it.
+#[tokio::test]
+async fn cluster_health_says_what_is_missing() {
+    let port = Port::new();
+    let led = || vec![replica(1, 0, Some(1)), replica(1, 1, Some(2))];
+    let with = |change: fn(&mut ClusterMap), raft: Vec<RaftStatus>| {
+        let mut map = map();
+        change(&mut map);
+        ClusterHealth::of(&map, &BTreeSet::new(), raft)
+    };
+    let mut stopped = replica(1, 0, Some(1));
+    stopped.stopped = Some("fsync failed".to_owned());
+    let one_down = |map: &mut ClusterMap| {
+        map.down.insert(DiskId(1));
+    };
+    let two_down = |map: &mut ClusterMap| {
+        map.down.insert(DiskId(1));
+        map.disks.get_mut(&DiskId(2)).expect("there").state = DiskState::Out;
+    };
+    let cases = [
+        (with(|_| {}, led()), None),
+        (with(|_| {}, vec![]), Some("the root group has no leader")),
+        (with(|_| {}, vec![stopped]), Some("the root group has no leader")),
+        (
+            with(|_| {}, vec![replica(1, 0, Some(1)), replica(2, 1, None)]),
+            Some("1 of 1 index partitions have no leader"),
+        ),
+        (with(|map| map.partitions.clear(), led()), Some("there are no index partitions yet")),
+        (with(|map| map.groups.clear(), led()), Some("none of 0 placement groups has 3 disks up")),
+        (with(one_down, led()), Some("none of 1 placement groups has 3 disks up")),
+        (with(two_down, led()), Some("1 of 1 placement groups have too few disks up to be read")),
+    ];
+    for (cluster, reason) in cases {
+        port.change(|state| state.cluster = Ok(cluster));
+        let answer = port.get("/health/cluster").await;
+        match reason {
+            None => assert_eq!(answer.status, StatusCode::OK),
+            Some(reason) => {
+                assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{reason}");
+                let said = answer.json()["reason"].as_str().expect("text").to_owned();
+                assert!(said.starts_with(reason), "{said}");
+            }
+        }
+        assert_eq!(answer.headers["x-shardlake-write-quorum"], "3");
+    }
+    port.change(|state| state.cluster = Err("no metadata node answers".to_owned()));
+    let answer = port.get("/health/cluster").await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.json()["reason"], "no metadata node answers");
+}
+
+#[test]
+fn groups_are_counted_by_what_they_can_do_and_nodes_by_their_disks() {
+    let mut map = map();
+    map.policy = ErasurePolicy::new(4, 2).expect("valid");
+    let group = |id: u32, disks: std::ops::Range<u32>| PlacementGroup {
+        id: PgId(id),
+        epoch: Epoch(1),
+        policy: map.policy,
+        disks: disks.map(DiskId).collect(),
+    };
+    // Ten groups of six among disks 1 to 15; disks 1, 2 and 3 are down.
+    let groups = (1..=10).map(|id| (PgId(id), group(id, id..id + 6))).collect();
+    let template = map.disks[&DiskId(1)].clone();
+    map.disks =
+        (1..=15).map(|id| (DiskId(id), Disk { id: DiskId(id), ..template.clone() })).collect();
+    map.groups = groups;
+    map.down = (1..=3).map(DiskId).collect();
+    let health = ClusterHealth::of(&map, &BTreeSet::new(), vec![]);
+    // Group 1 lost three, group 2 two, group 3 one, the others none.
+    let groups = serde_json::to_value(health.groups).expect("serialises");
+    let expected =
+        json!({"total": 10, "healthy": 7, "writable": 8, "readable": 9, "unreadable": 1});
+    assert_eq!(groups, expected);
+    assert!(health.nodes.iter().all(|node| node.up), "no node lost all its disks");
+
+    map.down = (1..=15).map(DiskId).collect();
+    let silent = BTreeSet::from([NodeId(2)]);
+    let health = ClusterHealth::of(&map, &silent, vec![]);
+    let down: Vec<u64> = health.nodes.iter().filter(|node| !node.up).map(|node| node.id).collect();
+    assert_eq!(down, [2, 3], "2 is silent, 3 has all the disks");
+}
+
+#[tokio::test]
+async fn admin_paths_need_the_token() {
+    let port = Port::new();
+    for path in ["status", "nodes", "disks", "workers", "unknown"] {
+        let path = format!("/admin/v1/{path}");
+        for wrong in ["", "Bearer ", "Bearer token-of-the-tesT", "Bearer token", "Basic x", TOKEN] {
+            let answer = port.admin(&path, wrong).await;
+            assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{path} {wrong}");
+            assert_eq!(
+                answer.headers[header::WWW_AUTHENTICATE],
+                "Bearer realm=\"shardlake admin\""
+            );
+            assert_eq!(answer.json()["error"]["code"], "Unauthorized");
+        }
+        assert_eq!(port.get(&path).await.status, StatusCode::UNAUTHORIZED);
+        let expected = if path.ends_with("unknown") { 404 } else { 200 };
+        assert_eq!(port.admin(&path, &bearer()).await.status, expected, "{path}");
+        let lower = format!("bearer {TOKEN}");
+        assert_eq!(port.admin(&path, &lower).await.status, expected, "{path}");
+    }
+    let source = Arc::clone(&port.source) as Arc<dyn AdminSource>;
+    let open = admin::router(source, telemetry::metrics::install(), "");
+    let request = Request::get("/admin/v1/status").header(header::AUTHORIZATION, "Bearer ");
+    let answer = open.oneshot(request.body(Body::empty()).expect("valid")).await;
+    assert_eq!(answer.expect("infallible").status(), StatusCode::UNAUTHORIZED);
+}
+
+/// Scripts read these shapes: fields may be added here, none may change or go.
+#[tokio::test]
+async fn the_json_shapes_are_golden() {
+    let port = Port::new();
+    let nodes: Vec<Value> = (1..=5)
+        .map(|id| {
+            json!({
+                "id": id, "role": if id <= 2 { "meta" } else { "data" },
+                "address": format!("10.0.0.{id}:7000"), "zone": "", "rack": format!("r{id}"),
+                "up": true,
+            })
+        })
+        .collect();
+    let disks: Vec<Value> = (1..=3)
+        .map(|id| {
+            json!({
+                "id": id, "node": id + 2, "state": "in", "up": true,
+                "used_bytes": if id == 1 { 250 } else { 0 }, "capacity_bytes": 1000,
+            })
+        })
+        .collect();
+    let workers = json!([
+        {
+            "name": "repair", "state": "idle", "progress": null, "rate": null,
+            "detail": "nothing to repair",
+        },
+        {
+            "name": "scrub d1", "state": "busy",
+            "progress": {"done": 5, "total": 10, "unit": "bytes"}, "rate": 2.5,
+            "detail": "nothing to repair",
+        },
+    ]);
+    let raft = |group, leader| {
+        json!({
+            "node": 1, "group": group, "term": 4, "leader": leader, "last_log_index": 20,
+            "applied_index": 19, "snapshot_index": 10, "voters": [1, 2], "stopped": null,
+        })
+    };
+    let cluster = json!({
+        "cluster": "ab".repeat(16), "epoch": 7, "policy": "rs-2-1", "write_quorum": 3,
+        "root_leader": 1,
+        "groups": {"total": 1, "healthy": 1, "writable": 1, "readable": 1, "unreadable": 0},
+        "nodes": nodes, "disks": disks,
+        "partitions": [{"group": 1, "epoch": 3, "start": "0aff", "end": null, "leader": 2}],
+        "raft": [raft(0, 1), raft(1, 2)],
+    });
+    assert_eq!(port.admin("/admin/v1/nodes", &bearer()).await.json(), cluster["nodes"]);
+    assert_eq!(port.admin("/admin/v1/disks", &bearer()).await.json(), cluster["disks"]);
+    assert_eq!(port.admin("/admin/v1/workers", &bearer()).await.json(), workers);
+    let status = port.admin("/admin/v1/status", &bearer()).await;
+    let expected = json!({
+        "version": env!("CARGO_PKG_VERSION"), "ready": true, "ready_reason": null,
+        "healthy": true, "health_reason": null, "cluster": cluster, "workers": workers,
+    });
+    assert_eq!(status.json(), expected);
+    let read: Status = serde_json::from_str(&status.text).expect("clients read it back");
+    assert_eq!(serde_json::to_value(read).expect("serialises"), expected);
+}
+
+#[tokio::test]
+async fn an_unknown_cluster_is_said_not_guessed() {
+    let port = Port::new();
+    port.change(|state| state.cluster = Err("no metadata node answers".to_owned()));
+    let status = port.admin("/admin/v1/status", &bearer()).await;
+    assert_eq!(status.status, StatusCode::OK);
+    let status = status.json();
+    assert_eq!((&status["cluster"], &status["healthy"]), (&Value::Null, &json!(false)));
+    assert_eq!(status["health_reason"], "no metadata node answers");
+    for path in ["/admin/v1/nodes", "/admin/v1/disks"] {
+        let answer = port.admin(path, &bearer()).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+        let error = json!({"code": "Unavailable", "message": "no metadata node answers"});
+        assert_eq!(answer.json()["error"], error);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_hangs_is_given_up() {
+    let port = Port::new();
+    port.change(|state| state.hangs = true);
+    let answer = port.get("/health/cluster").await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.json()["reason"], "the cluster's state could not be learnt in 5 s");
+}
+
+/// One test for all that is in the process's one registry.
+#[tokio::test]
+async fn metrics_are_those_of_the_process_and_of_the_cluster_now() {
+    let port = Port::new();
+    metrics::counter!("admin_test_total").increment(2);
+    let answer = port.get("/metrics").await;
+    assert_eq!(answer.headers[header::CONTENT_TYPE], "text/plain; version=0.0.4; charset=utf-8");
+    for line in [
+        "admin_test_total 2",
+        "shardlake_cluster_healthy 1",
+        "shardlake_cluster_known 1",
+        "shardlake_placement_groups{state=\"writable\"} 1",
+        "shardlake_node_up{node=\"1\",role=\"meta\"} 1",
+        "shardlake_disk_used_bytes{disk=\"1\",node=\"3\"} 250",
+        "shardlake_raft_is_leader{group=\"0\",node=\"1\"} 1",
+        "shardlake_raft_is_leader{group=\"1\",node=\"1\"} 0",
+        "shardlake_raft_applied_index{group=\"1\",node=\"1\"} 19",
+    ] {
+        assert!(answer.text.lines().any(|there| there == line), "{line} in\n{}", answer.text);
+    }
+    port.change(|state| state.cluster = Err("no metadata node answers".to_owned()));
+    let text = port.get("/metrics").await.text;
+    for line in ["shardlake_cluster_healthy 0", "shardlake_cluster_known 0"] {
+        assert!(text.lines().any(|there| there == line), "{line} in\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn unknown_paths_and_methods_are_refused_in_json() {
+    let port = Port::new();
+    for path in ["/nothing", "/health", "/health/else", "/admin", "/minio", "/metrics/x"] {
+        let answer = port.get(path).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
+        assert_eq!(answer.json()["error"]["code"], "NotFound");
+    }
+    for path in ["/health/live", "/metrics", "/"] {
+        let request = Request::post(path).body(Body::empty()).expect("valid");
+        let answer = port.send(request).await;
+        assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{path}");
+        assert_eq!(answer.json()["error"]["code"], "MethodNotAllowed");
+    }
+}
+
+#[tokio::test]
+async fn what_is_too_long_is_refused() {
+    let port = Port::new();
+    let long = port.get(&format!("/health/live?{}", "x".repeat(5000))).await;
+    assert_eq!(long.status, StatusCode::URI_TOO_LONG);
+    let request = Request::get("/health/live").header("x-long", "x".repeat(17_000));
+    let long = port.send(request.body(Body::empty()).expect("valid")).await;
+    assert_eq!(long.status, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    let request = Request::get("/health/live").body(Body::from(vec![0; 65_537])).expect("valid");
+    assert_eq!(port.send(request).await.status, StatusCode::PAYLOAD_TOO_LARGE);
+    let request = Request::get("/health/live").body(Body::from(vec![0; 65_536])).expect("valid");
+    assert_eq!(port.send(request).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn the_page_is_complete_and_runs_nothing_from_elsewhere() {
+    let port = Port::new();
+    let page = port.get("/").await;
+    for (path, kind) in
+        [("/", "text/html"), ("/status.js", "text/javascript"), ("/status.css", "text/css")]
+    {
+        let answer = port.get(path).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}");
+        let given = answer.headers[header::CONTENT_TYPE].to_str().expect("text");
+        assert!(given.starts_with(kind), "{path}: {given}");
+        let policy = answer.headers[header::CONTENT_SECURITY_POLICY].to_str().expect("text");
+        assert!(policy.starts_with("default-src 'none'; script-src 'self';"), "{policy}");
+        assert!(!policy.contains("unsafe"), "{policy}");
+        assert_eq!(answer.headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+        for elsewhere in ["http://", "https://", "//cdn", "innerHTML", "eval(", "style=", "onclick"]
+        {
+            assert!(!answer.text.contains(elsewhere), "{path} has {elsewhere}");
+        }
+    }
+    // What the script looks up is there.
+    let script = port.get("/status.js").await.text;
+    let ids = script.split("byId(\"").skip(1).filter_map(|rest| rest.split('"').next());
+    for id in ids.chain(["facts", "groups", "nodes", "disks", "partitions", "workers"]) {
+        assert!(page.text.contains(&format!("id=\"{id}\"")), "{id}");
+    }
+}

@@ -1,0 +1,200 @@
+//! What the root group means.
+
+use std::collections::BTreeMap;
+
+use types::{
+    ClusterMap, Disk, DiskId, DiskState, Epoch, Node, NodeId, PgId, PlacementGroup, Role,
+    UnixMillis,
+};
+
+use crate::{
+    api::{RootAnswer as A, RootCommand as C, RootQuery as Q, RootView as V, root::Bucket},
+    root::CONFIGURED_NODE_MAX,
+};
+
+/// The root group as maps. The fields are its whole state.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs, reason = "the names and types say it")]
+pub struct RootModel {
+    pub bootstrapped: Option<C>,
+    pub nodes: BTreeMap<NodeId, Node>,
+    pub disks: BTreeMap<DiskId, Disk>,
+    pub groups: BTreeMap<PgId, PlacementGroup>,
+    pub buckets: BTreeMap<String, Bucket>,
+    pub data_nodes_made: u64,
+    pub epoch: u64,
+}
+
+impl RootModel {
+    /// Applies a command at a time. The text of a refusal is not part of the model.
+    pub fn apply(&mut self, now: UnixMillis, command: &C) -> A {
+        let before = (self.bootstrapped.clone(), self.nodes.clone(), self.disks.clone());
+        let groups = self.groups.clone();
+        let answer = self.change(now, command);
+        let after = (self.bootstrapped.clone(), self.nodes.clone(), self.disks.clone());
+        if before != after || groups != self.groups {
+            self.epoch += 1;
+        }
+        answer
+    }
+
+    fn change(&mut self, now: UnixMillis, command: &C) -> A {
+        let no = || A::Refused(String::new());
+        match command {
+            C::Bootstrap { partitions, .. } => match &self.bootstrapped {
+                Some(first) if first == command => A::Done,
+                Some(_) => no(),
+                None => {
+                    let mut groups: Vec<_> = partitions.iter().map(|p| p.group).collect();
+                    groups.push(types::GroupId::ROOT);
+                    groups.sort();
+                    let distinct = groups.windows(2).all(|pair| pair[0] != pair[1]);
+                    let joined =
+                        partitions.windows(2).all(|p| p[0].end.as_ref() == Some(&p[1].start));
+                    let forward =
+                        partitions.iter().all(|p| p.end.as_ref().is_none_or(|e| *e > p.start));
+                    let whole = partitions.first().is_some_and(|first| first.start.is_empty())
+                        && partitions.last().is_some_and(|last| last.end.is_none());
+                    if !(distinct && joined && forward && whole) {
+                        return no();
+                    }
+                    self.bootstrapped = Some(command.clone());
+                    A::Done
+                }
+            },
+            C::RegisterNode { id, instance, role, address, location } => {
+                let known = self.nodes.values().find(|node| node.instance == *instance);
+                let (role, instance) = (*role, *instance);
+                let id = match (known, id) {
+                    (Some(known), Some(id)) if known.id != *id => return no(),
+                    (Some(known), _) if known.role != role => return no(),
+                    (Some(known), _) => known.id,
+                    (None, Some(id)) => {
+                        let free = !self.nodes.contains_key(id);
+                        if !free || role == Role::Data || id.0 == 0 || id.0 > CONFIGURED_NODE_MAX {
+                            return no();
+                        }
+                        *id
+                    }
+                    (None, None) if role == Role::Meta => return no(),
+                    (None, None) => {
+                        self.data_nodes_made += 1;
+                        NodeId(CONFIGURED_NODE_MAX + self.data_nodes_made)
+                    }
+                };
+                let (address, location) = (address.clone(), location.clone());
+                self.nodes.insert(id, Node { id, instance, role, address, location });
+                A::Node(id)
+            }
+            C::RegisterDisk { uuid, node, capacity_bytes } => {
+                if !self.nodes.contains_key(node) {
+                    return no();
+                }
+                let known = self.disks.values().find(|disk| disk.uuid == *uuid);
+                let id = known.map_or(DiskId(self.disks.len() as u32 + 1), |disk| disk.id);
+                let state = known.map_or(DiskState::In, |disk| disk.state);
+                let (uuid, node, capacity_bytes) = (*uuid, *node, *capacity_bytes);
+                self.disks.insert(id, Disk { id, uuid, node, capacity_bytes, state });
+                A::Disk(id)
+            }
+            C::CreateGroups { policy, groups } => {
+                let taken = self.groups.values().any(|group| group.policy == *policy);
+                let good = |members: &Vec<DiskId>| {
+                    let mut sorted = members.clone();
+                    sorted.sort();
+                    sorted.dedup();
+                    sorted.len() == policy.n()
+                        && members.len() == policy.n()
+                        && members.iter().all(|disk| self.disks.contains_key(disk))
+                };
+                if self.bootstrapped.is_none()
+                    || taken
+                    || groups.is_empty()
+                    || !groups.iter().all(good)
+                {
+                    return no();
+                }
+                for disks in groups {
+                    let id = PgId(self.groups.len() as u32 + 1);
+                    let (epoch, policy, disks) = (Epoch(1), *policy, disks.clone());
+                    self.groups.insert(id, PlacementGroup { id, epoch, policy, disks });
+                }
+                A::Done
+            }
+            C::CreateBucket { name, id } => {
+                if self.bootstrapped.is_none() {
+                    return no();
+                }
+                if let Some(known) = self.buckets.get(name) {
+                    return A::Bucket(known.clone());
+                }
+                if self.buckets.values().any(|bucket| bucket.id == *id) {
+                    return no();
+                }
+                let bucket = Bucket { id: *id, name: name.clone(), created: now, deleting: false };
+                self.buckets.insert(name.clone(), bucket.clone());
+                A::Bucket(bucket)
+            }
+            C::BeginDeleteBucket { name } => match self.buckets.get_mut(name) {
+                None => A::NoSuchBucket,
+                Some(bucket) => {
+                    bucket.deleting = true;
+                    A::Bucket(bucket.clone())
+                }
+            },
+            C::FinishDeleteBucket { id } => {
+                match self.buckets.values().find(|bucket| bucket.id == *id).cloned() {
+                    Some(bucket) if !bucket.deleting => return no(),
+                    Some(bucket) => drop(self.buckets.remove(&bucket.name)),
+                    None => {}
+                }
+                A::Done
+            }
+            C::CancelDeleteBucket { id } => {
+                match self.buckets.values_mut().find(|bucket| bucket.id == *id) {
+                    None => A::NoSuchBucket,
+                    Some(bucket) => {
+                        bucket.deleting = false;
+                        A::Done
+                    }
+                }
+            }
+        }
+    }
+
+    /// Answers a query.
+    pub fn query(&self, query: &Q) -> V {
+        match query {
+            Q::Map => {
+                let Some(C::Bootstrap { cluster, policy, partitions }) = &self.bootstrapped else {
+                    return V::Map(None);
+                };
+                V::Map(Some(Box::new(ClusterMap {
+                    cluster: *cluster,
+                    epoch: Epoch(self.epoch),
+                    policy: *policy,
+                    nodes: self.nodes.clone(),
+                    disks: self.disks.clone(),
+                    groups: self.groups.clone(),
+                    partitions: partitions.clone(),
+                    down: Default::default(),
+                    used_bytes: Default::default(),
+                })))
+            }
+            Q::Bucket { name } => V::Bucket(self.buckets.get(name).cloned()),
+            Q::Buckets { prefix, after, limit } => {
+                let mut buckets: Vec<_> = self
+                    .buckets
+                    .values()
+                    .filter(|b| !b.deleting && b.name.starts_with(prefix))
+                    .filter(|b| after.as_ref().is_none_or(|after| b.name > *after))
+                    .cloned()
+                    .collect();
+                let limit = (*limit).clamp(1, 10_000) as usize;
+                let truncated = buckets.len() > limit;
+                buckets.truncate(limit);
+                V::Buckets { buckets, truncated }
+            }
+        }
+    }
+}

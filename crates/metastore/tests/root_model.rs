@@ -1,0 +1,145 @@
+//! The root state machine against its model: 5,000 random sequences.
+
+mod common;
+
+use consensus::{ApplyContext, MemoryKv, StateMachine};
+use metastore::{
+    RootMachine,
+    api::{self, RootAnswer, RootCommand, RootQuery},
+    model::RootModel,
+    presplit,
+    root::evaluate,
+};
+use proptest::prelude::*;
+use types::{
+    BucketId, ClusterId, DiskId, DiskUuid, ErasurePolicy, GroupId, InstanceId, Location, NodeId,
+    Role, UnixMillis,
+};
+
+const NAMES: [&str; 5] = ["abc", "abcd", "abc-1", "zzz", "b.c"];
+
+fn command(dice: [u8; 6]) -> RootCommand {
+    let [kind, a, b, c, d, e] = dice;
+    let name = NAMES[usize::from(a) % NAMES.len()].to_owned();
+    let id = BucketId(u64::from(b % 6));
+    let policy = if e % 4 == 0 { ErasurePolicy::new(2, 1) } else { ErasurePolicy::new(1, 1) };
+    let policy = policy.unwrap();
+    match kind % 13 {
+        0 => {
+            let mut partitions = presplit(u16::from(b % 3) + 1);
+            match c % 16 {
+                0 => partitions.reverse(),
+                1 => partitions[0].group = GroupId::ROOT,
+                2 => partitions.clear(),
+                3 => partitions.last_mut().unwrap().end = Some(vec![0xff; 9]),
+                4 => partitions[0].start = vec![1],
+                5 if partitions.len() > 1 => partitions[1].group = partitions[0].group,
+                _ => {}
+            }
+            let cluster = ClusterId::from_bytes([u8::from(d % 4 == 0); 16]);
+            RootCommand::Bootstrap { cluster, policy, partitions }
+        }
+        1..=3 => RootCommand::RegisterNode {
+            id: (c % 2 == 0).then_some(NodeId([0, 1, 2, 3, 1000, 1001, 1002][usize::from(d) % 7])),
+            instance: InstanceId::from_bytes([a % 6; 16]),
+            role: if b % 2 == 0 { Role::Meta } else { Role::Data },
+            address: format!("host-{}:9", e % 2),
+            location: Location { zone: String::new(), rack: format!("r{}", e % 3) },
+        },
+        4..=6 => RootCommand::RegisterDisk {
+            uuid: DiskUuid::from_bytes([a % 5; 16]),
+            node: NodeId([1, 2, 1001, 1002][usize::from(b) % 4]),
+            capacity_bytes: u64::from(c % 2),
+        },
+        7 => RootCommand::CreateGroups {
+            policy,
+            groups: (0..b % 3)
+                .map(|n| {
+                    (0..policy.n() as u8)
+                        .map(|d| DiskId((u32::from(c) + u32::from(n) * u32::from(d)) % 6))
+                        .collect()
+                })
+                .collect(),
+        },
+        8 | 9 => RootCommand::CreateBucket { name, id },
+        10 => RootCommand::BeginDeleteBucket { name },
+        11 => RootCommand::FinishDeleteBucket { id },
+        _ => RootCommand::CancelDeleteBucket { id },
+    }
+}
+
+fn query([kind, a, b, c]: [u8; 4]) -> RootQuery {
+    let name = |dice: u8| NAMES[usize::from(dice) % NAMES.len()].to_owned();
+    match kind % 3 {
+        0 => RootQuery::Map,
+        1 => RootQuery::Bucket { name: name(a) },
+        _ => RootQuery::Buckets {
+            prefix: ["", "a", "abc", "x"][usize::from(a) % 4].to_owned(),
+            after: (b % 2 == 0).then(|| name(b / 2)),
+            limit: u32::from(c % 4),
+        },
+    }
+}
+
+/// The words of a refusal are for people; the model does not know them.
+fn wordless(answer: RootAnswer) -> RootAnswer {
+    match answer {
+        RootAnswer::Refused(reason) => {
+            assert!(reason.is_empty() || reason.len() > 10, "{reason:?}");
+            RootAnswer::Refused(String::new())
+        }
+        answer => answer,
+    }
+}
+
+fn cases() -> ProptestConfig {
+    ProptestConfig { cases: 5000, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    #[test]
+    fn answers_and_views_are_the_models(
+        steps in prop::collection::vec(any::<([u8; 6], [u8; 4])>(), 1..60),
+        bootstrapped in prop::bool::weighted(0.8),
+    ) {
+        let mut rows = MemoryKv::default();
+        let mut model = RootModel::default();
+        let first = RootCommand::Bootstrap {
+            cluster: ClusterId::from_bytes([0; 16]),
+            policy: ErasurePolicy::new(1, 1).unwrap(),
+            partitions: presplit(2),
+        };
+        let commands = steps.iter().map(|(dice, _)| command(*dice));
+        let commands = bootstrapped.then_some(first).into_iter().chain(commands);
+        for (number, command) in commands.enumerate() {
+            let now = UnixMillis(number as u64 * 10);
+            let context = ApplyContext { index: number as u64, now };
+            let answer = RootMachine.apply(&mut rows, context, &api::encode(&command)).unwrap();
+            let answer: RootAnswer = api::decode(&answer).unwrap();
+            prop_assert_eq!(wordless(answer.clone()), model.apply(now, &command), "{:?}", command);
+            // Everything may come twice: the second time nothing changes, not even the epoch.
+            // (Only groups are refused then, because the policy has them.)
+            let before = rows.clone();
+            let again = RootMachine.apply(&mut rows, context, &api::encode(&command)).unwrap();
+            let again: RootAnswer = api::decode(&again).unwrap();
+            let fresh = matches!(command, RootCommand::RegisterNode { id: None, role: Role::Data, .. });
+            if !matches!(command, RootCommand::CreateGroups { .. }) {
+                prop_assert_eq!(again, answer, "{:?}", command);
+            }
+            prop_assert!(before == rows, "{:?} {}", command, fresh);
+            for query in [query(steps[number % steps.len()].1), RootQuery::Map] {
+                prop_assert_eq!(evaluate(&rows, &query).unwrap(), model.query(&query), "{:?}", query);
+            }
+        }
+    }
+
+    #[test]
+    fn any_bytes_halt_or_are_answered(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+        let mut rows = MemoryKv::default();
+        let context = ApplyContext { index: 9, now: UnixMillis(1) };
+        let known = api::decode::<RootCommand>(&bytes).is_ok();
+        prop_assert_eq!(RootMachine.apply(&mut rows, context, &bytes).is_ok(), known);
+    }
+}

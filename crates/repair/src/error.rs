@@ -1,0 +1,32 @@
+//! Why a step of a worker did not succeed. The worker backs off and tries again; the
+//! registry logs it and shows it in the worker's status.
+
+use cluster::{MetadataError, ShardError};
+use metastore::api::{IndexAnswer, IndexView};
+
+/// A failed step; what it had done stays done.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// An index partition did not answer.
+    #[error(transparent)]
+    Metadata(#[from] MetadataError),
+    /// A disk did not do what it was asked.
+    #[error(transparent)]
+    Shard(#[from] ShardError),
+    /// Chunks could not be read or computed.
+    #[error(transparent)]
+    Objects(#[from] objects::Error),
+    /// An index partition gave an answer that does not belong to the question.
+    #[error("metadata gave an answer that does not belong: {0}")]
+    Unexpected(String),
+}
+
+impl Error {
+    pub(crate) fn answer(answer: &IndexAnswer) -> Self {
+        Self::Unexpected(format!("{answer:?}"))
+    }
+
+    pub(crate) fn view(view: &IndexView) -> Self {
+        Self::Unexpected(format!("{view:?}"))
+    }
+}

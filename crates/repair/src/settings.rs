@@ -1,0 +1,31 @@
+//! How patient and how fast the workers are.
+
+/// Times are in milliseconds.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// A deleted blob is kept so long, for readers that opened it before: one hour.
+    pub garbage_grace_ms: u64,
+    /// A pending shard is left alone until so long after its write's deadline: one day.
+    pub orphan_grace_ms: u64,
+    /// How often the queue of garbage is looked at when it was empty.
+    pub garbage_interval_ms: u64,
+    /// How often the inventories of all disks are walked for orphans.
+    pub orphan_interval_ms: u64,
+    /// How often the repair rows are looked at when nothing could be done.
+    pub repair_interval_ms: u64,
+    /// Rest after each step, in per cent of the time that the step took; 0 is full speed.
+    pub throttle_percent: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            garbage_grace_ms: 3600 * 1000,
+            orphan_grace_ms: 24 * 3600 * 1000,
+            garbage_interval_ms: 60 * 1000,
+            orphan_interval_ms: 6 * 3600 * 1000,
+            repair_interval_ms: 15 * 1000,
+            throttle_percent: 100,
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Missing and corrupt shards come back, and any two other disks may then be lost.
+
+use cluster::Metadata;
+use metastore::api::{IndexQuery, IndexView};
+use proto::shards::ShardState;
+use repair::{Settings, ShardRepairer, Worker};
+use shardstore::ShardStore;
+use types::{Condition, ShardId};
+
+use crate::{
+    drain,
+    support::{BUCKET, TestCluster, blob_of, content, get, put},
+};
+
+async fn repair_rows(cluster: &TestCluster) -> usize {
+    let mut rows = 0;
+    for group in cluster.groups() {
+        let query = IndexQuery::Repairs { after: None, limit: 1000 };
+        match cluster.partition_query(group, query).await {
+            Ok(IndexView::Repairs(more)) => rows += more.len(),
+            other => panic!("{other:?}"),
+        }
+    }
+    rows
+}
+
+#[tokio::test]
+async fn a_disk_that_missed_writes_gets_its_shards_when_it_is_back() {
+    let (cluster, objects) = TestCluster::six().await;
+    let mut repairer = ShardRepairer::new(objects.clone(), Settings::default());
+    let down = cluster.disk(1).0;
+    cluster.take_down(down);
+    let sizes = [4097, 100_000, 4 << 20, (9 << 20) + 7];
+    for (seed, size) in sizes.into_iter().enumerate() {
+        put(&objects, &format!("key-{size}"), &content(seed as u64, size)).await.expect("five");
+    }
+    assert_eq!(repair_rows(&cluster).await, sizes.len());
+    drain(&mut repairer).await;
+    assert_eq!(repair_rows(&cluster).await, sizes.len(), "the disk is still down");
+    assert!(repairer.status().1.contains("4 wait"), "{}", repairer.status().1);
+
+    cluster.bring_up(down);
+    drain(&mut repairer).await;
+    assert_eq!(repair_rows(&cluster).await, 0);
+    assert_eq!(repairer.status().0, 4);
+    objects.settle().await;
+    let shards = cluster.shards().await;
+    assert_eq!(shards.len(), 6 * sizes.len());
+    assert!(shards.iter().all(|(_, shard)| shard.state == ShardState::Confirmed));
+
+    let others: Vec<_> = cluster.disks.keys().copied().filter(|disk| *disk != down).collect();
+    for (index, first) in others.iter().enumerate() {
+        for second in &others[index + 1..] {
+            cluster.take_down(*first);
+            cluster.take_down(*second);
+            for (seed, size) in sizes.into_iter().enumerate() {
+                let bytes = get(&objects, &format!("key-{size}")).await.expect("readable");
+                assert_eq!(bytes, content(seed as u64, size));
+            }
+            cluster.bring_up(*first);
+            cluster.bring_up(*second);
+        }
+    }
+}
+
+#[tokio::test]
+async fn readers_hints_bring_corrupt_and_lost_shards_back() {
+    let (cluster, objects) = TestCluster::six().await;
+    let mut repairer = ShardRepairer::new(objects.clone(), Settings::default());
+    let bytes = content(1, (9 << 20) + 7);
+    let blob = blob_of(&put(&objects, "key", &bytes).await.expect("up"));
+    objects.settle().await;
+    let disks = cluster.group_disks(blob.pg);
+    let shard = |rank: u8| ShardId { blob: blob.id, rank };
+    assert!(cluster.disks[&disks[0]].store.flip_bit(shard(0), 2, 77));
+    cluster.disks[&disks[3]].store.wipe();
+    assert_eq!(get(&objects, "key").await.expect("readable"), bytes);
+    drain(&mut repairer).await;
+    assert_eq!(repairer.status().0, 2);
+    for rank in [0u8, 3] {
+        for stripe in 0..3 {
+            let store = &cluster.disks[&disks[usize::from(rank)]].store;
+            store.read(shard(rank), stripe).await.expect("good again");
+        }
+    }
+    let shards = cluster.shards().await;
+    assert!(shards.iter().all(|(_, shard)| shard.state == ShardState::Confirmed));
+    for disk in [1, 2] {
+        cluster.take_down(disks[disk]);
+    }
+    assert_eq!(get(&objects, "key").await.expect("readable"), bytes);
+}
+
+/// A hint about an object that is gone must not bring its shards back.
+#[tokio::test]
+async fn nothing_is_rebuilt_for_what_is_deleted() {
+    let (cluster, objects) = TestCluster::six().await;
+    let mut repairer = ShardRepairer::new(objects.clone(), Settings::default());
+    let blob = blob_of(&put(&objects, "key", &content(1, 100_000)).await.expect("up"));
+    cluster.disks[&cluster.group_disks(blob.pg)[0]].store.wipe();
+    get(&objects, "key").await.expect("readable, with a hint");
+    objects.delete(BUCKET, "key", Condition::None).await.expect("deleted");
+    drain(&mut repairer).await;
+    assert_eq!(repairer.status().0, 0);
+    assert_eq!(cluster.shard_count().await, 5);
+}
+
+/// A corrupt shard whose other stripes are needed elsewhere is not thrown away.
+#[tokio::test]
+async fn a_corrupt_shard_stays_while_others_need_its_good_chunks() {
+    let (cluster, objects) = TestCluster::six().await;
+    let mut repairer = ShardRepairer::new(objects.clone(), Settings::default());
+    let bytes = content(1, 8 << 20);
+    let blob = blob_of(&put(&objects, "key", &bytes).await.expect("up"));
+    let disks = cluster.group_disks(blob.pg);
+    // Stripe 0: ranks 0, 1 bad. Stripe 1: ranks 2, 3 bad. Readable, but rank 0 cannot be
+    // rebuilt as a whole without its own chunk of stripe 1 once a further disk is down.
+    for (rank, stripe) in [(0u8, 0), (1, 0), (2, 1), (3, 1)] {
+        let shard = ShardId { blob: blob.id, rank };
+        assert!(cluster.disks[&disks[usize::from(rank)]].store.flip_bit(shard, stripe, 5));
+    }
+    assert_eq!(get(&objects, "key").await.expect("readable"), bytes);
+    drain(&mut repairer).await;
+    assert_eq!(get(&objects, "key").await.expect("still readable"), bytes);
+    assert_eq!(cluster.shard_count().await, 6, "no shard was deleted that cannot be rebuilt");
+}

@@ -1,0 +1,103 @@
+//! `shardlake data`: a data node.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+
+use proto::serve::{ServeSettings, Services};
+use types::{ClusterId, Location, NodeId, Role};
+
+use super::{
+    data_part::{DataPart, Registration},
+    network::{self, Network},
+};
+use crate::{
+    admin_port,
+    admin_source::{NoWorkers, Source},
+    config::Config,
+    error::UserError,
+    identity::{Fixed, Identity},
+    ready::Ready,
+    shutdown,
+};
+
+/// Runs until a signal.
+pub(crate) async fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()> {
+    let stop = shutdown::on_signal()?;
+    if config.node.disks.is_empty() {
+        return Err(UserError::new("node.disks: name at least one folder").into());
+    }
+    let metrics = telemetry::metrics::install();
+    let credentials = config.credentials()?;
+    let folder = &config.node.data;
+    let mut identity = Identity::read(folder, "data")?;
+    let listener = network::bind(config.node.listen, "node.listen").await?;
+    let admin_listener = network::bind(config.admin.listen, "admin.listen").await?;
+    let known = identity.as_ref().map(|identity| identity.cluster);
+    let network = Network::of_cluster(&config, known, BTreeMap::new())?;
+
+    let joined = stop.run_until_cancelled(join(&network));
+    let Some(cluster) = joined.await else { return Ok(()) };
+    let cluster = cluster?;
+    if identity.is_none() {
+        let fixed = Fixed { policy: String::new(), partitions: 0, disks: 0 };
+        let new = Identity::new("data", cluster, None, fixed);
+        new.write(folder)?;
+        identity = Some(new);
+    }
+    let mut identity = identity.expect("made above if there was none");
+    network.follow_map();
+
+    let registration = Registration {
+        id: None,
+        instance: identity.instance,
+        role: Role::Data,
+        address: config.advertise(),
+        location: Location { zone: config.node.zone.clone(), rack: config.node.rack.clone() },
+    };
+    let opening = DataPart::open(&config.node.disks, cluster, &registration, &network.metadata);
+    let Some(data) = stop.run_until_cancelled(opening).await else { return Ok(()) };
+    let data = data?;
+    if identity.node != Some(data.node) {
+        identity.node = Some(data.node);
+        identity.write(folder)?;
+    }
+    data.report(network.metadata.clone(), stop.clone());
+
+    let source = Arc::new(Source::new(network.metadata.clone(), Arc::new(NoWorkers)));
+    let (admin, admin_task) =
+        admin_port::serve(admin_listener, source, metrics, credentials.as_ref(), stop.clone())?;
+    Ready::new(None, admin, None).write(ready_file.as_deref())?;
+    tracing::info!(node = %data.node, disks = config.node.disks.len(), "data node serves");
+
+    let services = Services { shards: Some(data.service.clone()), ..Services::default() };
+    proto::serve::serve(
+        listener,
+        services,
+        network.identity.clone(),
+        ServeSettings::default(),
+        stop.clone().cancelled_owned(),
+    )
+    .await?;
+    admin_task.await?;
+    data.service.close().await?;
+    Ok(())
+}
+
+/// Learns the cluster's id from its metadata nodes.
+async fn join(network: &Network) -> anyhow::Result<ClusterId> {
+    loop {
+        match network.metadata.hello(NodeId(0)).await {
+            Ok(hello) => {
+                if let Some(cluster) = hello.cluster {
+                    network.identity.join(cluster).map_err(|error| {
+                        UserError::new(format!(
+                            "the folder of this node belongs to another cluster: {error}"
+                        ))
+                    })?;
+                    return Ok(cluster);
+                }
+            }
+            Err(error) => tracing::info!(%error, "waiting for the metadata nodes"),
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+}

@@ -1,0 +1,188 @@
+//! The data part of a process: its disks, their registration and signs of life.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context;
+use cluster::{Metadata, MetadataClient};
+use metastore::{
+    DiskReport, HeartbeatReport,
+    api::{RootAnswer, RootCommand},
+};
+use proto::shards::ShardService;
+use shardstore::{DataNode, Limits, OpenError, RocksStore, Settings, format::Format};
+use tokio_util::sync::CancellationToken;
+use types::{ClusterId, DiskId, DiskUuid, InstanceId, Location, NodeId, Role};
+use uuid::Uuid;
+
+use super::clock;
+use crate::error::UserError;
+
+/// How often a data node reports; the root leader calls it down after three misses.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// The disks of a process behind one service.
+pub(crate) struct DataPart {
+    pub(crate) node: NodeId,
+    pub(crate) service: Arc<DataNode>,
+}
+
+/// A disk as it came up.
+enum Opened {
+    Serving(Arc<RocksStore>),
+    /// It is ours and cannot be opened: the node serves its others.
+    Failed(DiskId, String),
+}
+
+impl DataPart {
+    /// Opens the disks and registers them and their node. Waits for metadata.
+    pub(crate) async fn open(
+        folders: &[PathBuf],
+        cluster: ClusterId,
+        node: &Registration,
+        metadata: &MetadataClient,
+    ) -> anyhow::Result<Self> {
+        let mut opened = Vec::new();
+        for folder in folders {
+            let folder = folder.clone();
+            opened.push(tokio::task::spawn_blocking(move || open_disk(&folder, cluster)).await??);
+        }
+        let id = node.register(metadata).await?;
+        let service = Arc::new(DataNode::new(Limits::default(), clock()));
+        for disk in opened {
+            match disk {
+                Opened::Serving(store) => {
+                    let disk = register_disk(&store, id, metadata).await?;
+                    service.add(disk, store);
+                }
+                Opened::Failed(disk, reason) => {
+                    tracing::error!(%disk, reason, "a disk is out of service");
+                    service.add_failed(disk, reason);
+                }
+            }
+        }
+        Ok(Self { node: id, service })
+    }
+
+    /// Reports to the root leader until `stop`.
+    pub(crate) fn report(&self, metadata: Arc<MetadataClient>, stop: CancellationToken) {
+        let (node, service) = (self.node, self.service.clone());
+        tokio::spawn(async move {
+            let mut failing = false;
+            let mut ticks = tokio::time::interval(HEARTBEAT);
+            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+                let report = report(node, &service).await;
+                let sent = metadata.heartbeat(&report).await;
+                if let Err(error) = &sent
+                    && !failing
+                {
+                    tracing::warn!(%error, "heartbeat was not taken");
+                }
+                failing = sent.is_err();
+            }
+        });
+    }
+}
+
+async fn report(node: NodeId, service: &DataNode) -> HeartbeatReport {
+    let mut disks = Vec::new();
+    for disk in service.disks() {
+        let stat = service.stat(disk).await;
+        disks.push(match stat {
+            Ok(stat) => DiskReport {
+                id: disk,
+                used_bytes: stat.used_bytes,
+                capacity_bytes: stat.capacity_bytes,
+                writable: stat.writable,
+                readable: stat.readable,
+            },
+            Err(_) => DiskReport {
+                id: disk,
+                used_bytes: 0,
+                capacity_bytes: 0,
+                writable: false,
+                readable: false,
+            },
+        });
+    }
+    HeartbeatReport { node, disks }
+}
+
+fn open_disk(folder: &Path, cluster: ClusterId) -> anyhow::Result<Opened> {
+    let settings = Settings::new(cluster, DiskUuid(Uuid::new_v4()));
+    match RocksStore::open(folder, settings, clock()) {
+        Ok(store) => Ok(Opened::Serving(Arc::new(store))),
+        Err(OpenError::Format(error)) => {
+            Err(UserError::new(format!("{:#}", anyhow::Error::from(error))).into())
+        }
+        Err(error) => {
+            let reason = format!("{:#}", anyhow::Error::from(error));
+            match Format::read(folder) {
+                Ok(Some(Format { disk_id: Some(disk), .. })) => Ok(Opened::Failed(disk, reason)),
+                _ => Err(UserError::new(format!("disk {}: {reason}", folder.display())).into()),
+            }
+        }
+    }
+}
+
+/// How a node introduces itself to the root group.
+pub(crate) struct Registration {
+    pub(crate) id: Option<NodeId>,
+    pub(crate) instance: InstanceId,
+    pub(crate) role: Role,
+    pub(crate) address: String,
+    pub(crate) location: Location,
+}
+
+impl Registration {
+    /// Registers until it succeeds or is refused. Metadata may be starting too.
+    pub(crate) async fn register(&self, metadata: &MetadataClient) -> anyhow::Result<NodeId> {
+        let command = RootCommand::RegisterNode {
+            id: self.id,
+            instance: self.instance,
+            role: self.role,
+            address: self.address.clone(),
+            location: self.location.clone(),
+        };
+        match patiently(metadata, command).await? {
+            RootAnswer::Node(id) => Ok(id),
+            other => anyhow::bail!("registering the node: unexpected answer {other:?}"),
+        }
+    }
+}
+
+async fn register_disk(
+    store: &RocksStore,
+    node: NodeId,
+    metadata: &MetadataClient,
+) -> anyhow::Result<DiskId> {
+    let stat = shardstore::ShardStore::stat(store).await.context("asking a disk for its size")?;
+    let command = RootCommand::RegisterDisk {
+        uuid: store.disk_uuid(),
+        node,
+        capacity_bytes: stat.capacity_bytes,
+    };
+    let disk = match patiently(metadata, command).await? {
+        RootAnswer::Disk(disk) => disk,
+        other => anyhow::bail!("registering a disk: unexpected answer {other:?}"),
+    };
+    store.set_disk_id(disk).map_err(|error| UserError::new(error.to_string()))?;
+    Ok(disk)
+}
+
+/// Proposes to the root group until there is an answer. A refusal ends the process:
+/// the operator must decide.
+async fn patiently(metadata: &MetadataClient, command: RootCommand) -> anyhow::Result<RootAnswer> {
+    loop {
+        match metadata.root(command.clone()).await {
+            Ok(RootAnswer::Refused(reason)) => return Err(UserError::new(reason).into()),
+            Ok(answer) => return Ok(answer),
+            Err(error) => tracing::info!(%error, "waiting for metadata"),
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}

@@ -1,0 +1,71 @@
+//! `shardlake gateway`: an S3 endpoint. Keeps no state.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+
+use super::{
+    clock,
+    gateway_part::{self, GatewayPart},
+    network::{self, Network},
+    workers_part,
+};
+use crate::{
+    admin_port,
+    admin_source::Source,
+    config::Config,
+    error::UserError,
+    ready::Ready,
+    shutdown,
+};
+
+/// Runs until a signal.
+pub(crate) async fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()> {
+    let stop = shutdown::on_signal()?;
+    let metrics = telemetry::metrics::install();
+    let Some(credentials) = config.credentials()? else {
+        return Err(UserError::new(
+            "a gateway needs the root account: set root.access_key and root.secret_key, or \
+             SHARDLAKE_ROOT_ACCESS_KEY and SHARDLAKE_ROOT_SECRET_KEY",
+        )
+        .into());
+    };
+    let listener = network::bind(config.gateway.listen, "gateway.listen").await?;
+    let admin_listener = network::bind(config.admin.listen, "admin.listen").await?;
+    let network = Network::of_cluster(&config, None, BTreeMap::new())?;
+    let Some(joined) = stop.run_until_cancelled(join(&network)).await else { return Ok(()) };
+    joined?;
+    network.follow_map();
+
+    let objects = objects::Objects::new(
+        network.metadata.clone(),
+        network.disks.clone(),
+        clock(),
+        gateway_part::object_settings(&config.gateway, &config.workers),
+    );
+    let workers = workers_part::start_repairer(objects.clone(), &config.workers, stop.clone());
+    let gateway =
+        GatewayPart::start(listener, objects, &credentials, &config.gateway, stop.clone())?;
+    let source = Arc::new(Source::new(network.metadata.clone(), workers.clone()));
+    let (admin, admin_task) =
+        admin_port::serve(admin_listener, source, metrics, Some(&credentials), stop.clone())?;
+    Ready::new(Some(gateway.address), admin, None).write(ready_file.as_deref())?;
+    tracing::info!(address = %gateway.address, "gateway serves");
+    gateway.finished().await?;
+    workers.finished().await;
+    admin_task.await?;
+    Ok(())
+}
+
+async fn join(network: &Network) -> anyhow::Result<()> {
+    loop {
+        match network.metadata.hello(types::NodeId(0)).await {
+            Ok(hello) => {
+                if let Some(cluster) = hello.cluster {
+                    network.identity.join(cluster)?;
+                    return Ok(());
+                }
+            }
+            Err(error) => tracing::info!(%error, "waiting for the metadata nodes"),
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+}

@@ -1,0 +1,98 @@
+//! Listeners, and the connections to the other nodes of a cluster.
+
+use std::{collections::BTreeMap, io::ErrorKind, net::SocketAddr, sync::Arc};
+
+use cluster::{DataNodes, DiskClient, DiskDeadlines, MapCache, MetadataClient, MetadataSettings};
+use proto::{ChannelSettings, ClusterSecret, Identity, Peers, Timeouts, meta::MetaService};
+use tokio::net::TcpListener;
+use types::{ClusterId, NodeId};
+
+use crate::{config::Config, error::UserError};
+
+/// Binds, or says in one line what is in the way.
+pub(crate) async fn bind(address: SocketAddr, what: &str) -> Result<TcpListener, UserError> {
+    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        ErrorKind::AddrInUse => UserError::new(format!(
+            "{what}: {address} is in use by another process; stop it or choose another address"
+        )),
+        ErrorKind::AddrNotAvailable => {
+            UserError::new(format!("{what}: this machine has no address {}", address.ip()))
+        }
+        ErrorKind::PermissionDenied => {
+            UserError::new(format!("{what}: not allowed to listen on {address}"))
+        }
+        _ => UserError::new(format!("{what}: cannot listen on {address}: {error}")),
+    })
+}
+
+/// A node's view of the others.
+pub(crate) struct Network {
+    /// What the node shows and asks.
+    pub(crate) identity: Arc<Identity>,
+    /// Connections by address.
+    pub(crate) peers: Arc<Peers>,
+    /// Metadata, routed.
+    pub(crate) metadata: Arc<MetadataClient>,
+    /// Disks, wherever they are.
+    pub(crate) disks: Arc<DiskClient>,
+    /// Shard services of this process and of others.
+    pub(crate) data_nodes: Arc<DataNodes>,
+}
+
+impl Network {
+    /// The network of a cluster node. `cluster` is `None` until the node has joined.
+    /// Metadata services in `local` are called without a connection.
+    pub(crate) fn of_cluster(
+        config: &Config,
+        cluster: Option<ClusterId>,
+        local: BTreeMap<NodeId, Arc<dyn MetaService>>,
+    ) -> Result<Self, UserError> {
+        let secret = ClusterSecret::new(config.cluster.secret.0.as_bytes())
+            .map_err(|error| UserError::new(format!("cluster.secret: {error}")))?;
+        let identity = Arc::new(Identity::new(secret, cluster));
+        let peers = Arc::new(Peers::new(
+            identity.clone(),
+            Timeouts::default(),
+            ChannelSettings::default(),
+        ));
+        let mut nodes: BTreeMap<NodeId, Arc<dyn MetaService>> = BTreeMap::new();
+        for (node, address) in config.meta()? {
+            nodes.insert(node, Arc::new(peers.meta(&address)));
+        }
+        nodes.extend(local);
+        let data_nodes = Arc::new(DataNodes::with_peers(peers.clone()));
+        Ok(Self::over(identity, peers, nodes, data_nodes))
+    }
+
+    fn over(
+        identity: Arc<Identity>,
+        peers: Arc<Peers>,
+        nodes: BTreeMap<NodeId, Arc<dyn MetaService>>,
+        data_nodes: Arc<DataNodes>,
+    ) -> Self {
+        let map = Arc::new(MapCache::unknown());
+        let metadata =
+            Arc::new(MetadataClient::new(nodes, map.clone(), MetadataSettings::default()));
+        let disks = Arc::new(DiskClient::new(map, data_nodes.clone(), DiskDeadlines::default()));
+        Self { identity, peers, metadata, disks, data_nodes }
+    }
+
+    /// Keeps the cluster map fresh for as long as the process lives.
+    pub(crate) fn follow_map(&self) {
+        let metadata = self.metadata.clone();
+        tokio::spawn(async move { metadata.keep_map_fresh().await });
+    }
+}
+
+/// Metadata and disks of one process, without a network: the `dev` role.
+pub(crate) fn in_process(
+    node: NodeId,
+    meta: Arc<dyn MetaService>,
+) -> (Arc<MetadataClient>, Arc<DiskClient>, Arc<DataNodes>) {
+    let map = Arc::new(MapCache::unknown());
+    let nodes = BTreeMap::from([(node, meta)]);
+    let metadata = Arc::new(MetadataClient::new(nodes, map.clone(), MetadataSettings::default()));
+    let data_nodes = Arc::new(DataNodes::local());
+    let disks = Arc::new(DiskClient::new(map, data_nodes.clone(), DiskDeadlines::default()));
+    (metadata, disks, data_nodes)
+}

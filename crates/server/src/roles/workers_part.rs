@@ -1,0 +1,127 @@
+//! The background workers of a process, and when they run.
+//!
+//! The metadata node that leads the root group runs all of them, so that each runs once
+//! a cluster; two at a time (a leader that does not know yet that it lost) do no harm,
+//! because every step can be repeated. Gateways run the shard repairer besides: their
+//! readers are the ones that meet corrupt and missing chunks.
+
+use std::{sync::Arc, time::Duration};
+
+use admin::model::{Progress, WorkerState, WorkerStatus};
+use objects::Objects;
+use parking_lot::Mutex;
+use repair::{ShardRepairer, Workers};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::{admin_source::WorkerList, config::WorkersSection};
+
+/// How often leadership is looked at.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Workers that run while a condition holds.
+pub(crate) struct WorkersPart {
+    running: Mutex<Option<Arc<Workers>>>,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Runs all workers while `leads` says so, until `stop`.
+pub(crate) fn start(
+    objects: Objects,
+    section: &WorkersSection,
+    stop: CancellationToken,
+    leads: impl Fn() -> bool + Send + 'static,
+) -> Arc<WorkersPart> {
+    let settings = settings(section);
+    run(stop, leads, move || repair::start(&objects, &settings))
+}
+
+/// Runs the repairer that follows this process's readers, until `stop`.
+pub(crate) fn start_repairer(
+    objects: Objects,
+    section: &WorkersSection,
+    stop: CancellationToken,
+) -> Arc<WorkersPart> {
+    let settings = settings(section);
+    run(stop, || true, move || {
+        let workers = Workers::new(settings.throttle_percent);
+        workers.spawn(ShardRepairer::new(objects.clone(), settings.clone()));
+        workers
+    })
+}
+
+fn run(
+    stop: CancellationToken,
+    leads: impl Fn() -> bool + Send + 'static,
+    make: impl Fn() -> Workers + Send + 'static,
+) -> Arc<WorkersPart> {
+    let part =
+        Arc::new(WorkersPart { running: Mutex::new(None), task: Mutex::new(None) });
+    let shared = part.clone();
+    let task = tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(LOOK);
+        while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+            let running = shared.running.lock().is_some();
+            match (leads(), running) {
+                (true, false) => *shared.running.lock() = Some(Arc::new(make())),
+                (false, true) => shared.end().await,
+                _ => {}
+            }
+        }
+        shared.end().await;
+    });
+    *part.task.lock() = Some(task);
+    part
+}
+
+impl WorkersPart {
+    async fn end(&self) {
+        let workers = self.running.lock().take();
+        if let Some(workers) = workers {
+            workers.shutdown().await;
+        }
+    }
+
+    /// Returns once the workers have stopped at a safe point.
+    pub(crate) async fn finished(&self) {
+        let task = self.task.lock().take();
+        if let Some(task) = task
+            && let Err(error) = task.await
+        {
+            tracing::error!(%error, "the workers did not stop cleanly");
+        }
+    }
+}
+
+impl WorkerList for WorkersPart {
+    fn list(&self) -> Vec<WorkerStatus> {
+        let running = self.running.lock().clone();
+        running.map_or_else(Vec::new, |workers| {
+            workers.list().into_iter().map(status).collect()
+        })
+    }
+}
+
+fn status(worker: repair::WorkerStatus) -> WorkerStatus {
+    let state = match worker.state {
+        repair::WorkerState::Working => WorkerState::Busy,
+        repair::WorkerState::BackingOff => WorkerState::Failing,
+        repair::WorkerState::Idle | repair::WorkerState::Cancelled => WorkerState::Idle,
+    };
+    WorkerStatus {
+        name: worker.name.to_owned(),
+        state,
+        progress: Some(Progress { done: worker.done, total: None, unit: "steps".to_owned() }),
+        rate: Some(worker.rate_per_s),
+        detail: worker.last_error.unwrap_or(worker.detail),
+    }
+}
+
+fn settings(section: &WorkersSection) -> repair::Settings {
+    repair::Settings {
+        garbage_grace_ms: section.gc_grace_s.saturating_mul(1000),
+        orphan_grace_ms: section.orphan_grace_s.saturating_mul(1000),
+        orphan_interval_ms: section.orphan_interval_s.saturating_mul(1000),
+        ..repair::Settings::default()
+    }
+}

@@ -1,0 +1,155 @@
+//! What the clients saw, in Jepsen's terms: each operation is invoked by a process and
+//! ends `:ok` (it happened), `:fail` (it surely did not) or `:info` (nobody knows).
+
+use std::{fmt::Write, time::Duration};
+
+/// A value that a client wrote; no two writes write the same.
+pub(crate) type Value = u64;
+
+/// What a client asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    /// GET.
+    Read,
+    /// PUT.
+    Write(Value),
+    /// PUT with `If-Match` on the entity tag of the first value.
+    CompareAndSet(Value, Value),
+    /// PUT with `If-None-Match: *`.
+    Create(Value),
+    /// DELETE.
+    Delete,
+}
+
+impl Call {
+    /// Whether it changes the key.
+    pub(crate) fn writes(self) -> bool {
+        self != Call::Read
+    }
+}
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It happened. For a read: what was there; `None` for no object.
+    Ok(Option<Value>),
+    /// It surely did not happen.
+    Fail,
+    /// A time-out, a reset, a 5xx: it may have happened, or may yet.
+    Info,
+}
+
+/// One operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Operation {
+    /// The client's logical process; a new one after each `:info`.
+    pub(crate) process: u64,
+    /// The key.
+    pub(crate) key: u64,
+    /// What was asked for.
+    pub(crate) call: Call,
+    /// When, since the beginning.
+    pub(crate) invoked: Duration,
+    /// When it ended.
+    pub(crate) ended: Duration,
+    /// How it ended.
+    pub(crate) outcome: Outcome,
+}
+
+/// All operations of a run.
+#[derive(Debug, Default)]
+pub(crate) struct History(pub(crate) Vec<Operation>);
+
+impl History {
+    /// How many ended ok, failed, and unknown.
+    pub(crate) fn outcomes(&self) -> (usize, usize, usize) {
+        let count = |wanted: fn(&Outcome) -> bool| {
+            self.0.iter().filter(|operation| wanted(&operation.outcome)).count()
+        };
+        (
+            count(|outcome| matches!(outcome, Outcome::Ok(_))),
+            count(|outcome| *outcome == Outcome::Fail),
+            count(|outcome| *outcome == Outcome::Info),
+        )
+    }
+
+    /// The longest time in which no read (or no write) succeeded, in seconds.
+    pub(crate) fn longest_gap_s(&self, writes: bool) -> f64 {
+        let mut ends: Vec<Duration> = self
+            .0
+            .iter()
+            .filter(|operation| operation.call.writes() == writes)
+            .filter(|operation| matches!(operation.outcome, Outcome::Ok(_)))
+            .map(|operation| operation.ended)
+            .collect();
+        ends.sort_unstable();
+        ends.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).fold(0.0, f64::max)
+    }
+
+    /// One map a line, invocations and completions in the order of time, with independent
+    /// `[key value]` tuples: what Knossos and Elle read.
+    pub(crate) fn edn(&self) -> String {
+        let mut events: Vec<(Duration, bool, &Operation)> = Vec::new();
+        for operation in &self.0 {
+            events.push((operation.invoked, false, operation));
+            events.push((operation.ended, true, operation));
+        }
+        events.sort_by_key(|(time, completion, _)| (*time, *completion));
+        let mut text = String::new();
+        for (index, (time, completion, operation)) in events.into_iter().enumerate() {
+            let kind = match (completion, operation.outcome) {
+                (false, _) => "invoke",
+                (true, Outcome::Ok(_)) => "ok",
+                (true, Outcome::Fail) => "fail",
+                (true, Outcome::Info) => "info",
+            };
+            let (f, value) = edn_call(operation, completion);
+            writeln!(
+                text,
+                "{{:index {index}, :time {}, :type :{kind}, :process {}, :f :{f}, :value [{} {value}]}}",
+                time.as_nanos(),
+                operation.process,
+                operation.key,
+            )
+            .expect("writing to a String");
+        }
+        text
+    }
+}
+
+fn edn_call(operation: &Operation, completion: bool) -> (&'static str, String) {
+    match (operation.call, operation.outcome) {
+        (Call::Read, Outcome::Ok(Some(value))) if completion => ("read", value.to_string()),
+        (Call::Read, _) => ("read", "nil".into()),
+        (Call::Write(value), _) => ("write", value.to_string()),
+        (Call::CompareAndSet(old, new), _) => ("cas", format!("[{old} {new}]")),
+        (Call::Create(value), _) => ("cas", format!("[nil {value}]")),
+        (Call::Delete, _) => ("write", "nil".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edn_lines() {
+        let operation = Operation {
+            process: 3,
+            key: 7,
+            call: Call::CompareAndSet(1, 9),
+            invoked: Duration::from_nanos(10),
+            ended: Duration::from_nanos(20),
+            outcome: Outcome::Ok(None),
+        };
+        let read = Operation { call: Call::Read, outcome: Outcome::Ok(Some(9)), ..operation };
+        let history = History(vec![operation]);
+        assert_eq!(
+            history.edn(),
+            "{:index 0, :time 10, :type :invoke, :process 3, :f :cas, :value [7 [1 9]]}\n\
+             {:index 1, :time 20, :type :ok, :process 3, :f :cas, :value [7 [1 9]]}\n"
+        );
+        assert!(History(vec![read]).edn().ends_with(":type :ok, :process 3, :f :read, :value [7 9]}\n"));
+        assert_eq!(history.outcomes(), (1, 0, 0));
+    }
+}

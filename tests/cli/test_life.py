@@ -1,0 +1,162 @@
+"""The life of a `shardlake dev`: first start, stop, start again, kill -9 in the middle of writes."""
+
+import hashlib
+import json
+import random
+import stat
+import subprocess
+import threading
+import urllib.request
+
+import pytest
+from botocore.exceptions import BotoCoreError, ClientError
+from support.server import DevServer, binary, clean_environment
+from support.wait import wait_until
+
+KILLS = 3
+ACKNOWLEDGED_BEFORE_KILL = 60
+
+
+def CLIENT():
+    version = subprocess.run([binary(), "--version"], capture_output=True, text=True, check=True)
+    return "shardlake: life", version.stdout.strip()
+
+
+@pytest.fixture
+def server(tmp_path):
+    server = DevServer(tmp_path)
+    yield server
+    server.close()
+    server.assert_no_panic()
+
+
+def test_first_start_tells_what_one_needs(server):
+    server.start()
+    endpoint = server.endpoint
+    output = server.output()
+    for needed in (endpoint.url, endpoint.access_key, endpoint.secret_key, server.admin, "aws "):
+        assert needed in output, f"{needed!r} is missing in:\n{output}"
+    assert stat.S_IMODE(server._ready_file.stat().st_mode) == 0o600
+    private = [
+        path
+        for path in server.data.rglob("*")
+        if path.is_file() and endpoint.secret_key in path.read_text(errors="ignore")
+    ]
+    assert private and all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in private)
+    assert sorted(path.name for path in server.data.glob("disk-*")) == [f"disk-{i}" for i in range(6)]
+    for page in ("/health/live", "/health/ready", "/health/cluster", "/metrics"):
+        with urllib.request.urlopen(server.admin + page, timeout=10) as answer:
+            assert answer.status == 200
+
+
+def test_stop_and_start_keep_data_and_keys(server, corpus):
+    server.start()
+    keys = (server.endpoint.access_key, server.endpoint.secret_key)
+    s3 = server.endpoint.boto3()
+    s3.create_bucket(Bucket="kept")
+    for name in corpus.hashes:
+        s3.upload_file(str(corpus[name]), "kept", name)
+    upload = s3.create_multipart_upload(Bucket="kept", Key="half")["UploadId"]
+    part = s3.upload_part(Bucket="kept", Key="half", UploadId=upload, PartNumber=1, Body=b"part" * 100_000)
+    assert server.stop() == 0, "SIGTERM drains and exits 0"
+
+    server.start()
+    assert (server.endpoint.access_key, server.endpoint.secret_key) == keys
+    assert server.output().count(keys[1]) <= 2, "the generated secret is printed at its first start only"
+    s3 = server.endpoint.boto3()
+    for name, expected in corpus.hashes.items():
+        body = s3.get_object(Bucket="kept", Key=name)["Body"].read()
+        assert hashlib.sha256(body).hexdigest() == expected, name
+    parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+    s3.complete_multipart_upload(Bucket="kept", Key="half", UploadId=upload, MultipartUpload=parts)
+    assert s3.get_object(Bucket="kept", Key="half")["Body"].read() == b"part" * 100_000
+    assert server.stop() == 0
+
+
+def test_keys_from_the_environment(server):
+    server.start(SHARDLAKE_ROOT_ACCESS_KEY="SLFROMENV", SHARDLAKE_ROOT_SECRET_KEY="from-the-environment")
+    assert (server.endpoint.access_key, server.endpoint.secret_key) == ("SLFROMENV", "from-the-environment")
+    server.endpoint.boto3().create_bucket(Bucket="mine")
+    assert "from-the-environment" not in server.output() + server.errors()
+
+
+@pytest.mark.parametrize("verb", ["status", "nodes", "disks", "workers"])
+def test_admin_verbs(server, verb):
+    server.start()
+    environment = clean_environment(
+        {
+            "SHARDLAKE_ROOT_ACCESS_KEY": server.endpoint.access_key,
+            "SHARDLAKE_ROOT_SECRET_KEY": server.endpoint.secret_key,
+        }
+    )
+    command = [binary(), "admin", verb, "--endpoint", server.admin]
+    table = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30)
+    assert table.returncode == 0 and table.stdout.strip(), table.stderr
+    as_json = subprocess.run([*command, "--json"], env=environment, capture_output=True, text=True, timeout=30)
+    assert as_json.returncode == 0 and json.loads(as_json.stdout)
+    if verb == "disks":
+        assert as_json.stdout.count("disk-") >= 6 or len(json.loads(as_json.stdout)) >= 6
+
+
+def test_health_verb(server):
+    server.start()
+    command = [binary(), "health", "--endpoint", server.admin]
+    assert subprocess.run(command, env=clean_environment(), capture_output=True, timeout=30).returncode == 0
+    assert server.stop() == 0
+    assert subprocess.run(command, env=clean_environment(), capture_output=True, timeout=30).returncode == 1
+
+
+def write_until_killed(s3, thread: int, round: int, acknowledged: dict, doubtful: dict, stop: threading.Event) -> None:
+    """New keys and overwritten ones, inline and sharded; every acknowledged PUT is recorded."""
+    generator = random.Random(f"{round}-{thread}")
+    number = 0
+    while not stop.is_set():
+        number += 1
+        body = generator.randbytes(generator.choice([10, 3000, 5000, 70_000, 1_500_000]))
+        key = f"{round}/{thread}/{number}" if number % 3 else f"overwritten/{thread}"
+        digest = hashlib.sha256(body).hexdigest()
+        try:
+            s3.put_object(Bucket="lake", Key=key, Body=body)
+            acknowledged[key] = digest
+            doubtful.pop(key, None)
+        except (ClientError, BotoCoreError, OSError):
+            doubtful[key] = digest  # it may have happened, or not
+            return
+
+
+def test_kill_9_in_the_middle_of_writes_loses_nothing(server):
+    server.start()
+    server.endpoint.boto3().create_bucket(Bucket="lake")
+    acknowledged: dict[str, str] = {}
+    doubtful: dict[str, str] = {}
+    for round in range(KILLS):
+        before = len(acknowledged)
+        stop = threading.Event()
+        s3 = server.endpoint.boto3(retries={"total_max_attempts": 1}, max_pool_connections=8)
+        threads = [
+            threading.Thread(target=write_until_killed, args=(s3, thread, round, acknowledged, doubtful, stop))
+            for thread in range(6)
+        ]
+        for thread in threads:
+            thread.start()
+        wait_until("enough writes", 60, lambda: len(acknowledged) - before >= ACKNOWLEDGED_BEFORE_KILL)
+        server.kill()
+        stop.set()
+        for thread in threads:
+            thread.join()
+        server.start()
+        s3 = server.endpoint.boto3()
+        for key, expected in acknowledged.items():
+            body = s3.get_object(Bucket="lake", Key=key)["Body"].read()
+            found = hashlib.sha256(body).hexdigest()
+            assert found in (expected, doubtful.get(key)), (
+                f"{key} was acknowledged, and is lost or wrong after kill {round + 1}"
+            )
+        listed = {
+            item["Key"]
+            for page in s3.get_paginator("list_objects_v2").paginate(Bucket="lake")
+            for item in page.get("Contents", [])
+        }
+        assert set(acknowledged) <= listed <= set(acknowledged) | set(doubtful)
+    assert len(acknowledged) >= KILLS * ACKNOWLEDGED_BEFORE_KILL
+    assert server.stop() == 0
