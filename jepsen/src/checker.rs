@@ -210,19 +210,15 @@ mod tests {
 
     #[test]
     fn a_lost_write_is_a_violation() {
-        let history = [
-            operation(Call::Write(1), 0, 1, DONE),
-            operation(Call::Read, 2, 3, Outcome::Ok(None)),
-        ];
+        let history =
+            [operation(Call::Write(1), 0, 1, DONE), operation(Call::Read, 2, 3, Outcome::Ok(None))];
         assert_eq!(linearizable(&history), Some(false));
     }
 
     #[test]
     fn two_creates_cannot_both_win() {
-        let both = [
-            operation(Call::Create(1), 0, 10, DONE),
-            operation(Call::Create(2), 0, 10, DONE),
-        ];
+        let both =
+            [operation(Call::Create(1), 0, 10, DONE), operation(Call::Create(2), 0, 10, DONE)];
         assert_eq!(linearizable(&both), Some(false));
         let with_delete = [both[0], both[1], operation(Call::Delete, 0, 10, DONE)];
         assert_eq!(linearizable(&with_delete), Some(true));

@@ -149,7 +149,9 @@ mod tests {
             "{:index 0, :time 10, :type :invoke, :process 3, :f :cas, :value [7 [1 9]]}\n\
              {:index 1, :time 20, :type :ok, :process 3, :f :cas, :value [7 [1 9]]}\n"
         );
-        assert!(History(vec![read]).edn().ends_with(":type :ok, :process 3, :f :read, :value [7 9]}\n"));
+        assert!(
+            History(vec![read]).edn().ends_with(":type :ok, :process 3, :f :read, :value [7 9]}\n")
+        );
         assert_eq!(history.outcomes(), (1, 0, 0));
     }
 }

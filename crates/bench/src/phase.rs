@@ -178,8 +178,7 @@ impl Run {
     /// One page of up to 1,000 keys.
     async fn list(&self) -> anyhow::Result<()> {
         let prefix = format!("{}/", self.phase.object_bytes);
-        let page =
-            self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).send().await?;
+        let page = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).send().await?;
         anyhow::ensure!(page.key_count().unwrap_or(0) > 0, "an empty page");
         Ok(())
     }

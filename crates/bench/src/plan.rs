@@ -45,7 +45,8 @@ impl Plan {
         seconds: f64,
         bytes_max: u64,
     ) -> anyhow::Result<Self> {
-        let sizes: Vec<u64> = sizes.iter().map(|text| parse_size(text)).collect::<Result<_, _>>()?;
+        let sizes: Vec<u64> =
+            sizes.iter().map(|text| parse_size(text)).collect::<Result<_, _>>()?;
         let time_max = Duration::try_from_secs_f64(seconds)?;
         let phase = |operation, object_bytes, concurrency| Phase {
             operation,
@@ -115,6 +116,9 @@ mod tests {
     fn every_size_and_concurrency_once_each_way() {
         let plan = Plan::new(&["4KiB".into(), "1MiB".into()], &[1, 8], 1.0, 1 << 30).expect("fine");
         let count = |operation| plan.phases().iter().filter(|p| p.operation == operation).count();
-        assert_eq!((count(Operation::Put), count(Operation::Get), count(Operation::List)), (4, 4, 2));
+        assert_eq!(
+            (count(Operation::Put), count(Operation::Get), count(Operation::List)),
+            (4, 4, 2)
+        );
     }
 }

@@ -11,8 +11,17 @@ use crate::{phase::Outcome, plan::size_text};
 pub(crate) fn print(outcomes: &[Outcome]) {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED).set_header([
-        "operation", "size", "at once", "server", "req/s", "MiB/s", "p50 ms", "p99 ms",
-        "CPU s/GiB", "CPU ms/req", "first/this",
+        "operation",
+        "size",
+        "at once",
+        "server",
+        "req/s",
+        "MiB/s",
+        "p50 ms",
+        "p99 ms",
+        "CPU s/GiB",
+        "CPU ms/req",
+        "first/this",
     ]);
     let mut first: Option<&Outcome> = None;
     for outcome in outcomes {

@@ -15,11 +15,8 @@ const XML: [&str; 5] = ["s3", "iam", "sts", "sqs", "sns"];
 pub(crate) fn answer(scope: &Scope, request_id: &str) -> Response<ResponseBody> {
     let (Scope::Service(name) | Scope::Target(name)) = scope;
     // It comes from an unverified header: only what a name may have is repeated.
-    let name: String = name
-        .chars()
-        .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
-        .take(40)
-        .collect();
+    let name: String =
+        name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(40).collect();
     let message = format!("The service {name} is not implemented by this server.");
     if XML.contains(&name.as_str()) {
         let body = format!(

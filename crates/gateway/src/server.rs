@@ -74,9 +74,8 @@ impl Gateway {
                 let edge = edge.clone();
                 async move { Ok::<_, std::convert::Infallible>(edge.answer(request).await) }
             });
-            let connection = builder(&settings)
-                .serve_connection(TokioIo::new(stream), service)
-                .into_owned();
+            let connection =
+                builder(&settings).serve_connection(TokioIo::new(stream), service).into_owned();
             let connection = graceful.watch(connection);
             connections.spawn(async move {
                 let _permit = permit;

@@ -3,6 +3,8 @@
 //! written by a released version and may never change; new variants add lines.
 //! `SHARDLAKE_GOLDEN=write` adds what is missing.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::{collections::BTreeMap, fmt::Debug, fs, path::PathBuf};

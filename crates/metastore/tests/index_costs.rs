@@ -1,5 +1,7 @@
 //! What commands and queries cost in rows touched, and what they do at their bounds.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::cell::Cell;
@@ -115,7 +117,7 @@ impl Partition {
         assert!(matches!(self.apply(&put), IndexAnswer::Object(_)));
     }
 
-    fn upload(&mut self, key: &str, upload: UploadId, parts: std::ops::RangeInclusive<u16>) {
+    fn upload(&mut self, key: &str, upload: UploadId, parts: std::ops::Range<u16>) {
         self.writes += 1;
         let write = write_id(self.writes);
         let header = Upload {
@@ -269,7 +271,7 @@ fn a_put_touches_a_handful_of_rows() {
 fn replacing_and_aborting_large_uploads_costs_one_row() {
     let mut partition = Partition::new();
     let (first, second) = (upload_id(1), upload_id(2));
-    partition.upload("k", first, 1..=2500);
+    partition.upload("k", first, 1..2501);
     let parts: Vec<u16> = (1..=2499).collect();
     let IndexAnswer::Object(head) = partition.complete("k", first, &parts) else { panic!() };
     assert_eq!(head.size, 2499 * PART_BYTES_MIN);
@@ -279,7 +281,7 @@ fn replacing_and_aborting_large_uploads_costs_one_row() {
 
     partition.put_inline("k");
     assert!(partition.rows.written <= 5, "{} rows", partition.rows.written);
-    partition.upload("k", second, 1..=10);
+    partition.upload("k", second, 1..11);
     partition.writes += 1;
     let write = write_id(partition.writes);
     let abort =
@@ -325,7 +327,7 @@ fn a_blob_put_again_under_another_write_id_stays() {
         assert!(matches!(partition.apply(&put), IndexAnswer::Object(_)));
     }
     assert_eq!(partition.garbage(), []);
-    partition.upload("m", upload_id(1), 1..=0);
+    partition.upload("m", upload_id(1), 1..1);
     for _ in 0..2 {
         partition.writes += 1;
         let (size, md5, modified) = (100, [1; 16], UnixMillis(0));
@@ -394,7 +396,7 @@ fn a_write_is_settled_once_it_cannot_happen_any_more() {
 fn commands_outside_their_bounds_are_answered() {
     let mut partition = Partition::new();
     let upload = upload_id(1);
-    partition.upload("k", upload, 1..=3);
+    partition.upload("k", upload, 1..4);
     let many: Vec<u16> = (1..=20_000).collect();
     assert_eq!(partition.complete("k", upload, &many), IndexAnswer::InvalidPart { number: 4 });
     assert_eq!(partition.complete("k", upload, &[]), IndexAnswer::InvalidPart { number: 0 });

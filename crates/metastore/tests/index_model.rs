@@ -2,12 +2,15 @@
 //! queries (4 tests of 5,000, so that they run in parallel), with the invariants that
 //! storage depends on checked on the raw rows.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use common::{Dice, Source};
-use consensus::{ApplyContext, KvRead, MemoryKv, StateMachine};
+use consensus::{ApplyContext, KvError, KvRead, KvWrite, MemoryKv, Row, StateMachine};
 use metastore::{
     IndexMachine,
     api::{
@@ -21,6 +24,43 @@ use metastore::{
 };
 use proptest::{prelude::*, strategy::ValueTree};
 use types::{BlobId, BucketId, Condition, Content, ObjectHead, UnixMillis};
+
+/// A planted bug: the machine forgets to put, or to delete, rows of a kind.
+#[derive(Clone, Copy, Debug)]
+enum Bug {
+    NoPut(u8),
+    NoDelete(u8),
+}
+
+struct BuggyKv<'a>(&'a mut MemoryKv, Option<Bug>);
+
+impl KvRead for BuggyKv<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, KvError> {
+        self.0.get(key)
+    }
+
+    fn scan<'a>(
+        &'a self,
+        from: &[u8],
+        to: Option<&[u8]>,
+    ) -> Box<dyn Iterator<Item = Result<Row, KvError>> + 'a> {
+        self.0.scan(from, to)
+    }
+}
+
+impl KvWrite for BuggyKv<'_> {
+    fn put(&mut self, key: &[u8], value: &[u8]) {
+        if !matches!(self.1, Some(Bug::NoPut(kind)) if key[0] == kind) {
+            self.0.put(key, value);
+        }
+    }
+
+    fn delete(&mut self, key: &[u8]) {
+        if !matches!(self.1, Some(Bug::NoDelete(kind)) if key[0] == kind) {
+            self.0.delete(key);
+        }
+    }
+}
 
 /// The machine and the model, side by side.
 #[derive(Default)]
@@ -36,6 +76,7 @@ struct Pair {
     collected: BTreeSet<BlobId>,
     /// The answer to the last step.
     answer: Option<IndexAnswer>,
+    bug: Option<Bug>,
 }
 
 impl Pair {
@@ -51,7 +92,8 @@ impl Pair {
     fn machine(&mut self, command: &IndexCommand) -> IndexAnswer {
         self.index += 1;
         let context = ApplyContext { index: self.index, now: self.time };
-        let answer = IndexMachine.apply(&mut self.rows, context, &api::encode(command)).unwrap();
+        let mut rows = BuggyKv(&mut self.rows, self.bug);
+        let answer = IndexMachine.apply(&mut rows, context, &api::encode(command)).unwrap();
         api::decode(&answer).unwrap()
     }
 
@@ -96,7 +138,7 @@ impl Pair {
     }
 
     /// Rows of a kind.
-    fn scan(&self, prefix: &[u8]) -> Vec<(Vec<u8>, bytes::Bytes)> {
+    fn scan(&self, prefix: &[u8]) -> Vec<(Vec<u8>, Bytes)> {
         self.rows
             .scan(prefix, successor(prefix).as_deref())
             .map(|row| row.map(|(key, value)| (key.to_vec(), value)).unwrap())
@@ -346,6 +388,34 @@ proptest! {
         let applied = IndexMachine.apply(&mut pair.rows, context, &bytes);
         prop_assert_eq!(applied.is_ok(), known);
         prop_assert!(known || before == pair.rows);
+    }
+}
+
+/// The harness must notice a machine that forgets a single kind of write.
+#[test]
+fn planted_bugs_are_caught() {
+    let puts = b"BCGNPRSTU".iter().map(|kind| Bug::NoPut(*kind));
+    let deletes = b"CGPRSTU".iter().map(|kind| Bug::NoDelete(*kind));
+    let run = |steps: &[Dice], bug| {
+        let mut pair = Pair::new();
+        pair.bug = bug;
+        for step in steps {
+            pair.step(*step);
+            pair.source.settled_queries().iter().rev().take(2).for_each(|query| pair.ask(query));
+        }
+        pair.ask(&IndexQuery::Repairs { after: None, limit: 1000 });
+        pair.check_storage();
+        pair.check_writes();
+        pair.check_nothing_is_left();
+    };
+    for bug in puts.chain(deletes) {
+        let mut runner = proptest::test_runner::TestRunner::deterministic();
+        let caught = (0..400).any(|_| {
+            let steps = dice().new_tree(&mut runner).unwrap().current();
+            run(&steps, None);
+            std::panic::catch_unwind(|| run(&steps, Some(bug))).is_err()
+        });
+        assert!(caught, "{bug:?} was not noticed");
     }
 }
 

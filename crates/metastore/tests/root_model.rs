@@ -1,5 +1,7 @@
 //! The root state machine against its model: 5,000 random sequences.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use consensus::{ApplyContext, MemoryKv, StateMachine};

@@ -1,5 +1,7 @@
 //! The service of a metadata node over groups in memory.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::sync::Arc;

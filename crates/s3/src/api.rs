@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 use types::UnixMillis;
 
 use crate::{
-    Settings, attributes, buckets, copy, delete, errors::not_implemented, get, list, multipart, put,
-    text,
+    Settings, attributes, buckets, copy, delete, errors::not_implemented, get, list, multipart,
+    put, text,
 };
 
 /// What every operation works with.

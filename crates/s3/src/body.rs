@@ -89,9 +89,9 @@ impl CheckedBody {
         algorithm: ChecksumAlgorithm,
     ) -> Self {
         let source = match blob {
-            Some(blob) => blob
-                .map(|frame| frame.map_err(|error| source_error(error.as_ref())))
-                .boxed(),
+            Some(blob) => {
+                blob.map(|frame| frame.map_err(|error| source_error(error.as_ref()))).boxed()
+            }
             None => futures::stream::empty().boxed(),
         };
         Self {
@@ -186,15 +186,13 @@ impl CheckedBody {
             });
         }
         match (&self.declared, sent) {
-            (Declared::Value(_), Some(_)) | (Declared::Nothing, Some(_)) => {
-                Err(malformed("A trailing checksum came that x-amz-trailer did not announce.".into()))
-            }
+            (Declared::Value(_), Some(_)) | (Declared::Nothing, Some(_)) => Err(malformed(
+                "A trailing checksum came that x-amz-trailer did not announce.".into(),
+            )),
             (Declared::Value(checksum), None) => Ok(Some(checksum.clone())),
             (Declared::Nothing, None) => Ok(None),
             (Declared::Trailer(algorithm), Some((found, text))) if *algorithm == found => {
-                checksum::decode(found, &text)
-                    .map(Some)
-                    .map_err(|error| errors::into_body(&error))
+                checksum::decode(found, &text).map(Some).map_err(|error| errors::into_body(&error))
             }
             (Declared::Trailer(algorithm), _) => Err(malformed(format!(
                 "The request announced the trailer {}, which did not come.",
@@ -274,10 +272,15 @@ fn source_error(error: &(dyn std::error::Error + 'static)) -> BodyError {
                 }
                 AwsChunkedStreamError::TrailersTooLarge(..)
                 | AwsChunkedStreamError::TooManyTrailerHeaders(..) => {
-                    return protocol("MalformedTrailerError", "The request's trailers are too large.");
+                    return protocol(
+                        "MalformedTrailerError",
+                        "The request's trailers are too large.",
+                    );
                 }
                 AwsChunkedStreamError::FormatError => {
-                    return BodyError::Incomplete("the aws-chunked encoding is malformed".to_owned());
+                    return BodyError::Incomplete(
+                        "the aws-chunked encoding is malformed".to_owned(),
+                    );
                 }
                 AwsChunkedStreamError::Incomplete => {
                     return BodyError::Incomplete("fewer bytes came than declared".to_owned());

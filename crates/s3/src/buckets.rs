@@ -88,9 +88,11 @@ pub(crate) async fn list_buckets(
     let input = request.input;
     let limit = match input.max_buckets {
         None => PAGE_MAX,
-        Some(max) => u32::try_from(max).ok().filter(|max| (1..=PAGE_MAX).contains(max)).ok_or_else(
-            || invalid_argument(format!("max-buckets must be between 1 and {PAGE_MAX}.")),
-        )?,
+        Some(max) => {
+            u32::try_from(max).ok().filter(|max| (1..=PAGE_MAX).contains(max)).ok_or_else(|| {
+                invalid_argument(format!("max-buckets must be between 1 and {PAGE_MAX}."))
+            })?
+        }
     };
     let mut after = match input.continuation_token.as_deref() {
         None | Some("") => None,

@@ -270,7 +270,9 @@ impl Hasher {
             parts: 0,
         };
         match self {
-            Self::Crc(algorithm, digest) => full(algorithm, crc_bytes(algorithm, digest.finalize())),
+            Self::Crc(algorithm, digest) => {
+                full(algorithm, crc_bytes(algorithm, digest.finalize()))
+            }
             Self::Sha1(digest) => {
                 full(ChecksumAlgorithm::Sha1, digest.finalize().as_ref().to_vec())
             }
@@ -391,7 +393,9 @@ pub(crate) fn one_of<'a, const N: usize>(
     for (algorithm, text) in fields {
         let Some(text) = text else { continue };
         let algorithm = algorithm.ok_or_else(|| {
-            not_implemented("A checksum algorithm other than CRC32, CRC32C, CRC64NVME, SHA1, SHA256")
+            not_implemented(
+                "A checksum algorithm other than CRC32, CRC32C, CRC64NVME, SHA1, SHA256",
+            )
         })?;
         if found.replace((algorithm, text)).is_some() {
             return Err(invalid_request("Multiple checksum types are not allowed."));

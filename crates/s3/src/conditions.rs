@@ -72,7 +72,9 @@ impl ReadConditions {
         let etag = head.etag.to_string();
         let modified = head.modified.0 / 1000;
         match (&self.if_match, &self.if_unmodified_since) {
-            (Some(condition), _) if !matches(condition, &etag) => return Some(Failed::Precondition),
+            (Some(condition), _) if !matches(condition, &etag) => {
+                return Some(Failed::Precondition);
+            }
             (None, Some(time)) if modified > seconds(time) => return Some(Failed::Precondition),
             _ => {}
         }

@@ -132,10 +132,7 @@ pub(crate) async fn copy_object(
         ..Default::default()
     };
     set_checksum!(result, head.checksum.as_ref());
-    Ok(S3Response::new(CopyObjectOutput {
-        copy_object_result: Some(result),
-        ..Default::default()
-    }))
+    Ok(S3Response::new(CopyObjectOutput { copy_object_result: Some(result), ..Default::default() }))
 }
 
 /// `PUT /bucket/key?partNumber=N&uploadId=U` with `x-amz-copy-source`.

@@ -90,7 +90,8 @@ mod tests {
 
     #[test]
     fn a_domain_is_a_host_name() {
-        for domain in ["http://s3.example.com", "s3.example.com:9000", "", "a..b", "*.example.com"] {
+        for domain in ["http://s3.example.com", "s3.example.com:9000", "", "a..b", "*.example.com"]
+        {
             assert!(Hosts::new(&[domain.to_owned()]).is_err(), "{domain}");
         }
     }

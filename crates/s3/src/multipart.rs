@@ -117,16 +117,10 @@ pub(crate) async fn upload_part(
         (None, _) => checksum::DEFAULT,
     };
     let body = CheckedBody::of_request(input.body, claims, trailing_headers, algorithm);
-    let put = PutPart {
-        bucket: input.bucket,
-        key: input.key,
-        upload,
-        number,
-        body: Box::new(body),
-    };
+    let put =
+        PutPart { bucket: input.bucket, key: input.key, upload, number, body: Box::new(body) };
     let done = api.objects.put_part(put).await.map_err(from_objects)?;
-    let mut output =
-        UploadPartOutput { e_tag: Some(text::etag(done.etag)), ..Default::default() };
+    let mut output = UploadPartOutput { e_tag: Some(text::etag(done.etag)), ..Default::default() };
     set_checksum!(output, done.checksum.as_ref());
     Ok(S3Response::new(output))
 }
@@ -319,9 +313,9 @@ pub(crate) async fn abort_multipart_upload(
 pub(crate) fn page_size(asked: Option<i32>, name: &str) -> S3Result<u32> {
     match asked {
         None => Ok(PAGE_MAX.unsigned_abs()),
-        Some(asked) if asked < 0 => {
-            Err(invalid_argument(format!("Argument {name} must be an integer between 0 and 2147483647")))
-        }
+        Some(asked) if asked < 0 => Err(invalid_argument(format!(
+            "Argument {name} must be an integer between 0 and 2147483647"
+        ))),
         Some(asked) => Ok(asked.min(PAGE_MAX).unsigned_abs()),
     }
 }
@@ -462,7 +456,8 @@ mod tests {
     #[test]
     fn part_lists_are_ascending_and_bounded() {
         let etag = "aa".repeat(16);
-        let code = |parts| listed_parts(Some(parts)).expect_err("refused").code().as_str().to_owned();
+        let code =
+            |parts| listed_parts(Some(parts)).expect_err("refused").code().as_str().to_owned();
         let good = listed_parts(Some(vec![part(1, &etag), part(7, &etag)])).expect("valid");
         assert_eq!(good.iter().map(|part| part.number).collect::<Vec<_>>(), [1, 7]);
         assert_eq!(good[0].md5, Some([0xaa; 16]));

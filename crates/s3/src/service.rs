@@ -58,8 +58,7 @@ impl S3Service {
         // The request decides what it is, not what `x-id` says about it.
         config.operation_id_routing = false;
         config.allow_post_signature = false;
-        let mut builder =
-            S3ServiceBuilder::new(Api { objects, settings: settings.clone() });
+        let mut builder = S3ServiceBuilder::new(Api { objects, settings: settings.clone() });
         builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
         builder.set_auth(RootAuth(credentials));
         builder.set_access(Access(settings));

@@ -13,7 +13,9 @@ pub struct RootCredentials {
 
 impl fmt::Debug for RootCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RootCredentials").field("access_key", &self.access_key).finish_non_exhaustive()
+        f.debug_struct("RootCredentials")
+            .field("access_key", &self.access_key)
+            .finish_non_exhaustive()
     }
 }
 

@@ -63,9 +63,7 @@ pub(crate) fn require_xml(key: &str) -> S3Result {
     if fits_xml(key) {
         return Ok(());
     }
-    Err(invalid_argument(
-        "The key has control characters that the XML of the answer cannot carry.",
-    ))
+    Err(invalid_argument("The key has control characters that the XML of the answer cannot carry."))
 }
 
 /// Keys have 1 to 1024 bytes. For keys that come in XML or headers; s3s has checked those

@@ -168,7 +168,7 @@ pub(crate) struct LogSection {
 
 impl Default for LogSection {
     fn default() -> Self {
-        Self { json: false, filter: "info".into() }
+        Self { json: false, filter: "info,openraft=warn".into() }
     }
 }
 
@@ -217,14 +217,12 @@ impl Config {
         let figment = Figment::from(Serialized::defaults(Config::default()))
             .merge(Toml::string(&text))
             .merge(
-                Env::prefixed("SHARDLAKE_")
-                    .filter(|key| key.as_str().contains("__"))
-                    .split("__"),
+                Env::prefixed("SHARDLAKE_").filter(|key| key.as_str().contains("__")).split("__"),
             );
         let figment = sets.iter().try_fold(figment, |figment, set| {
-            let (key, value) = set.split_once('=').ok_or_else(|| {
-                UserError::new(format!("--set {set:?}: write section.key=value"))
-            })?;
+            let (key, value) = set
+                .split_once('=')
+                .ok_or_else(|| UserError::new(format!("--set {set:?}: write section.key=value")))?;
             Ok::<_, UserError>(figment.merge((key, toml_value(value))))
         })?;
         let mut config: Config = figment

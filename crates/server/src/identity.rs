@@ -106,7 +106,8 @@ impl Identity {
                 entry.map_err(|error| UserError::new(format!("{}: {error}", folder.display())))?;
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            let harmless = name.starts_with('.') || name == "credentials.json" || name == "lost+found";
+            let harmless =
+                name.starts_with('.') || name == "credentials.json" || name == "lost+found";
             if !harmless {
                 return Err(UserError::new(format!(
                     "{} is not a shardlake folder and not empty (it holds {name:?}); name an \

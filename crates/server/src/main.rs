@@ -95,8 +95,7 @@ fn run(command: Command) -> anyhow::Result<()> {
 
 fn load(args: &RoleArgs) -> anyhow::Result<Config> {
     let config = Config::load(&args.config, &args.sets)?;
-    let logging =
-        telemetry::Settings { json: config.log.json, filter: config.log.filter.clone() };
+    let logging = telemetry::Settings { json: config.log.json, filter: config.log.filter.clone() };
     telemetry::init(logging).map_err(|error| UserError::new(format!("log.filter: {error}")))?;
     Ok(config)
 }

@@ -83,7 +83,8 @@ fn libraries_stay_inside() {
     let mut wrong = Vec::new();
     for (library, allowed) in KEPT_INSIDE {
         for (name, dependencies) in &crates {
-            if dependencies.iter().any(|other| other == library) && !allowed.contains(&name.as_str())
+            if dependencies.iter().any(|other| other == library)
+                && !allowed.contains(&name.as_str())
             {
                 wrong.push(format!("{name} must not use {library}; only {allowed:?} may"));
             }

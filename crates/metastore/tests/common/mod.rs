@@ -1,7 +1,13 @@
 //! What the property tests share: how a few random bytes become a command or a query over
 //! a handful of buckets, keys, uploads and disks, so that everything meets everything.
 
-#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses its part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "each test file uses its part"
+)]
 
 use bytes::Bytes;
 use metastore::api::index::{Data, GarbageId, IndexCommand, IndexQuery, ListAfter, Part, Upload};

@@ -46,7 +46,8 @@ fn text_round_trips() {
 #[test]
 fn parts_combine_to_the_whole() {
     let bytes: Vec<u8> = (0..10_000u32).map(|i| (i * 7 % 251) as u8).collect();
-    for algorithm in [ChecksumAlgorithm::Crc32, ChecksumAlgorithm::Crc32c, ChecksumAlgorithm::Crc64Nvme]
+    for algorithm in
+        [ChecksumAlgorithm::Crc32, ChecksumAlgorithm::Crc32c, ChecksumAlgorithm::Crc64Nvme]
     {
         for cuts in [vec![10_000], vec![1, 9_999], vec![4_000, 4_000, 2_000], vec![9_999, 1, 0]] {
             let mut rest = bytes.as_slice();
@@ -78,7 +79,10 @@ fn composite_is_the_algorithm_over_raw_values() {
             parts.iter().map(|checksum| (Some(checksum), 3)),
         )
         .expect("every part has one");
-        assert_eq!(composite.value, of(algorithm, &[&*parts[0].value, &*parts[1].value].concat()).value);
+        assert_eq!(
+            composite.value,
+            of(algorithm, &[&*parts[0].value, &*parts[1].value].concat()).value
+        );
         assert!(encode(&composite).ends_with("-2"));
     }
     let mixed = [of(ChecksumAlgorithm::Crc32, b"one"), of(ChecksumAlgorithm::Sha1, b"two")];
@@ -127,8 +131,5 @@ fn declarations() {
     ] {
         assert_eq!(declared(&refused), Err("InvalidRequest".to_owned()), "{refused:?}");
     }
-    assert_eq!(
-        declared(&[("x-amz-checksum-sha512", "AAAA")]),
-        Err("NotImplemented".to_owned())
-    );
+    assert_eq!(declared(&[("x-amz-checksum-sha512", "AAAA")]), Err("NotImplemented".to_owned()));
 }

@@ -1,10 +1,10 @@
-//! The admin API's JSON as tables: objects become rows of a key and a value, lists
-//! of objects become one row each. The shapes come from the server, so that a newer
-//! server's figures show up without a newer command line.
+//! The admin API's JSON as tables: plain fields become rows of a name and a value, an
+//! object or a list of objects becomes a table under its own heading. The shapes come
+//! from the server, so that a newer server's figures show up without a newer command line.
 
 #![allow(clippy::print_stdout, reason = "the command line's own voice")]
 
-use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
+use comfy_table::{Table, presets::NOTHING};
 use serde_json::{Map, Value};
 
 /// Prints JSON as it came, indented.
@@ -15,26 +15,41 @@ pub(super) fn print_json(value: &Value) {
 /// Prints tables.
 pub(super) fn print(value: &Value) {
     match value {
-        Value::Object(fields) => print_object(fields),
+        Value::Object(fields) => print_object("", fields),
         Value::Array(rows) => print_rows(rows),
         other => println!("{}", cell(other)),
     }
 }
 
-fn print_object(fields: &Map<String, Value>) {
-    let is_table = |value: &Value| {
-        matches!(value, Value::Array(rows) if rows.iter().any(Value::is_object))
-    };
+fn print_object(heading: &str, fields: &Map<String, Value>) {
     let mut table = new_table();
-    for (name, value) in fields.iter().filter(|(_, value)| !is_table(value)) {
-        table.add_row([name.replace('_', " "), cell(value)]);
+    let mut nested = Vec::new();
+    for (name, value) in fields {
+        let name = name.replace('_', " ");
+        match value {
+            Value::Object(fields) => nested.push((name, Ok(fields))),
+            Value::Array(rows) if rows.iter().any(Value::is_object) => {
+                nested.push((name, Err(rows)))
+            }
+            plain => {
+                table.add_row([name, cell(plain)]);
+            }
+        }
+    }
+    if !heading.is_empty() {
+        println!("\n{heading}");
     }
     if !table.is_empty() {
         println!("{table}");
     }
-    for (name, value) in fields.iter().filter(|(_, value)| is_table(value)) {
-        println!("\n{}", name.replace('_', " "));
-        print(value);
+    for (name, value) in nested {
+        match value {
+            Ok(fields) => print_object(&name, fields),
+            Err(rows) => {
+                println!("\n{name}");
+                print_rows(rows);
+            }
+        }
     }
 }
 
@@ -53,7 +68,7 @@ fn print_rows(rows: &[Value]) {
 
 fn new_table() -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY);
+    table.load_style(NOTHING);
     table
 }
 

@@ -227,7 +227,11 @@ fn greet(
     match source {
         CredentialsSource::Generated => {
             println!("access key                   {access_key}");
-            println!("secret key                   {}   (shown once; kept in {})", secret_key.0, kept.display());
+            println!(
+                "secret key                   {}   (shown once; kept in {})",
+                secret_key.0,
+                kept.display()
+            );
         }
         CredentialsSource::Kept => {
             println!("credentials                  in {}", kept.display());
@@ -239,10 +243,9 @@ fn greet(
     println!("\nPaste for the aws command line:");
     let secret = match source {
         CredentialsSource::Generated => secret_key.0.clone(),
-        CredentialsSource::Kept => format!(
-            "$(sed -n 's/.*\"secret_key\": *\"\\([^\"]*\\)\".*/\\1/p' {})",
-            kept.display()
-        ),
+        CredentialsSource::Kept => {
+            format!("$(sed -n 's/.*\"secret_key\": *\"\\([^\"]*\\)\".*/\\1/p' {})", kept.display())
+        }
         CredentialsSource::Environment => "$SHARDLAKE_ROOT_SECRET_KEY".into(),
     };
     println!("export AWS_ACCESS_KEY_ID={access_key} AWS_SECRET_ACCESS_KEY={secret}");

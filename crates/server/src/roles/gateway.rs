@@ -9,12 +9,7 @@ use super::{
     workers_part,
 };
 use crate::{
-    admin_port,
-    admin_source::Source,
-    config::Config,
-    error::UserError,
-    ready::Ready,
-    shutdown,
+    admin_port, admin_source::Source, config::Config, error::UserError, ready::Ready, shutdown,
 };
 
 /// Runs until a signal.

@@ -70,7 +70,11 @@ pub(crate) async fn cluster(
             Verdict::Ask => {}
         }
         if asked.is_multiple_of(25) {
-            tracing::info!(answered = answers.len(), of = others.len(), "waiting for the metadata nodes");
+            tracing::info!(
+                answered = answers.len(),
+                of = others.len(),
+                "waiting for the metadata nodes"
+            );
         }
         asked += 1;
         tokio::time::sleep(RETRY).await;

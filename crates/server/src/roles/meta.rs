@@ -124,11 +124,7 @@ pub(crate) async fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::
     Ok(())
 }
 
-fn check_fixed(
-    known: Option<&Identity>,
-    node: NodeId,
-    partitions: u32,
-) -> Result<(), UserError> {
+fn check_fixed(known: Option<&Identity>, node: NodeId, partitions: u32) -> Result<(), UserError> {
     let Some(known) = known else { return Ok(()) };
     if known.node != Some(node) {
         return Err(UserError::new(format!(

@@ -90,8 +90,7 @@ impl MetaPart {
     /// Runs what the root leader does by itself, for as long as the process lives.
     pub(crate) fn control(&self, initial_disks: u32, domain: Domain) {
         let disks = usize::try_from(initial_disks).expect("32 bits fit");
-        let controller =
-            Controller::new(self.node.clone(), ControllerSettings::new(disks, domain));
+        let controller = Controller::new(self.node.clone(), ControllerSettings::new(disks, domain));
         tokio::spawn(controller.run());
     }
 }

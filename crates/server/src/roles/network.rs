@@ -35,8 +35,6 @@ pub(crate) struct Network {
     pub(crate) metadata: Arc<MetadataClient>,
     /// Disks, wherever they are.
     pub(crate) disks: Arc<DiskClient>,
-    /// Shard services of this process and of others.
-    pub(crate) data_nodes: Arc<DataNodes>,
 }
 
 impl Network {
@@ -50,11 +48,8 @@ impl Network {
         let secret = ClusterSecret::new(config.cluster.secret.0.as_bytes())
             .map_err(|error| UserError::new(format!("cluster.secret: {error}")))?;
         let identity = Arc::new(Identity::new(secret, cluster));
-        let peers = Arc::new(Peers::new(
-            identity.clone(),
-            Timeouts::default(),
-            ChannelSettings::default(),
-        ));
+        let peers =
+            Arc::new(Peers::new(identity.clone(), Timeouts::default(), ChannelSettings::default()));
         let mut nodes: BTreeMap<NodeId, Arc<dyn MetaService>> = BTreeMap::new();
         for (node, address) in config.meta()? {
             nodes.insert(node, Arc::new(peers.meta(&address)));
@@ -73,8 +68,8 @@ impl Network {
         let map = Arc::new(MapCache::unknown());
         let metadata =
             Arc::new(MetadataClient::new(nodes, map.clone(), MetadataSettings::default()));
-        let disks = Arc::new(DiskClient::new(map, data_nodes.clone(), DiskDeadlines::default()));
-        Self { identity, peers, metadata, disks, data_nodes }
+        let disks = Arc::new(DiskClient::new(map, data_nodes, DiskDeadlines::default()));
+        Self { identity, peers, metadata, disks }
     }
 
     /// Keeps the cluster map fresh for as long as the process lives.

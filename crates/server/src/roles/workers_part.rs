@@ -43,11 +43,15 @@ pub(crate) fn start_repairer(
     stop: CancellationToken,
 ) -> Arc<WorkersPart> {
     let settings = settings(section);
-    run(stop, || true, move || {
-        let workers = Workers::new(settings.throttle_percent);
-        workers.spawn(ShardRepairer::new(objects.clone(), settings.clone()));
-        workers
-    })
+    run(
+        stop,
+        || true,
+        move || {
+            let workers = Workers::new(settings.throttle_percent);
+            workers.spawn(ShardRepairer::new(objects.clone(), settings.clone()));
+            workers
+        },
+    )
 }
 
 fn run(
@@ -55,8 +59,7 @@ fn run(
     leads: impl Fn() -> bool + Send + 'static,
     make: impl Fn() -> Workers + Send + 'static,
 ) -> Arc<WorkersPart> {
-    let part =
-        Arc::new(WorkersPart { running: Mutex::new(None), task: Mutex::new(None) });
+    let part = Arc::new(WorkersPart { running: Mutex::new(None), task: Mutex::new(None) });
     let shared = part.clone();
     let task = tokio::spawn(async move {
         let mut ticks = tokio::time::interval(LOOK);
@@ -96,9 +99,7 @@ impl WorkersPart {
 impl WorkerList for WorkersPart {
     fn list(&self) -> Vec<WorkerStatus> {
         let running = self.running.lock().clone();
-        running.map_or_else(Vec::new, |workers| {
-            workers.list().into_iter().map(status).collect()
-        })
+        running.map_or_else(Vec::new, |workers| workers.list().into_iter().map(status).collect())
     }
 }
 
