@@ -35,12 +35,12 @@ struct Cli {
     /// Concurrent clients.
     #[arg(long, default_value_t = 16)]
     clients: usize,
-    /// Keys at a time. After --rounds-s they are left alone and fresh ones are used, so
+    /// Keys at a time. After --round-s they are left alone and fresh ones are used, so
     /// that each key's history stays small enough to be checked exactly.
     #[arg(long, default_value_t = 8)]
     keys: u64,
     /// Seconds that a set of keys is used.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 3)]
     round_s: u64,
     /// Seconds in all.
     #[arg(long, default_value_t = 60)]
@@ -86,9 +86,9 @@ async fn main() -> anyhow::Result<ExitCode> {
     ));
     let history = register::run(settings).await?;
     nemesis.await??;
-    let verdict = checker::check(&history);
     std::fs::create_dir_all(&cli.out)?;
     std::fs::write(cli.out.join("history.edn"), history.edn())?;
+    let verdict = checker::check(&history);
     std::fs::write(cli.out.join("results.edn"), verdict.edn(seed))?;
     say(&history, &verdict, seed);
     Ok(if verdict.valid() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -3,8 +3,10 @@
 import hashlib
 import json
 import subprocess
+import urllib.error
 import urllib.request
 
+import pytest
 from support.clients import BIN, package_version, run
 from support.corpus import tree
 
@@ -65,11 +67,18 @@ def test_range_metadata_and_checksum(cli, bucket, corpus, tmp_path):
     assert target.read_bytes() == source.read_bytes()[1000:100_000]
 
 
-def test_presigned_link_needs_no_client(cli, bucket, corpus):
+def test_presigned_link_needs_no_client(cli, bucket, corpus, tmp_path):
     run([AWS, "s3", "cp", corpus["images/flower.jpg"], f"s3://{bucket}/flower.jpg"], cli)
-    url = run([AWS, "s3", "presign", f"s3://{bucket}/flower.jpg"], cli).stdout.strip()
-    with urllib.request.urlopen(url) as answer:
+    # Version 1 of the aws cli signs links with SigV2 unless it is told not to; that is refused.
+    config = tmp_path / "config"
+    config.write_text("[default]\ns3 =\n  signature_version = s3v4\n")
+    link = run([AWS, "s3", "presign", f"s3://{bucket}/flower.jpg"], {**cli, "AWS_CONFIG_FILE": str(config)})
+    with urllib.request.urlopen(link.stdout.strip()) as answer:
         assert hashlib.sha256(answer.read()).hexdigest() == corpus.hashes["images/flower.jpg"]
+    old = run([AWS, "s3", "presign", f"s3://{bucket}/flower.jpg"], cli).stdout.strip()
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(old)
+    assert caught.value.code in (400, 403)
 
 
 def test_buckets(cli, bucket):

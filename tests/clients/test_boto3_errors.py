@@ -86,22 +86,21 @@ def test_what_is_not_built_says_so(s3, bucket):
     )
 
 
-def exchange(endpoint, *pieces: bytes, finish: bool = True) -> bytes:
-    """Sends bytes as they are, says that no more will come, and reads the answer."""
+def exchange(endpoint, *pieces: bytes, end: bool = False, wait: bool = True) -> bytes:
+    """Sends bytes as they are and reads the head of the answer; `end` says that no more will come."""
     url = urlsplit(endpoint.url)
     with socket.create_connection((url.hostname, url.port), timeout=20) as connection:
         answer = b""
         try:
             for piece in pieces:
                 connection.sendall(piece)
-            if finish:
+            if end:
                 connection.shutdown(socket.SHUT_WR)
-            else:
-                return b""
-            while received := connection.recv(65536):
-                answer += received
-                if b"\r\n\r\n" in answer:
+            while wait and b"\r\n\r\n" not in answer:
+                received = connection.recv(65536)
+                if not received:
                     break
+                answer += received
         except (ConnectionResetError, BrokenPipeError):
             pass
         return answer
@@ -119,10 +118,10 @@ def presigned_put(s3, endpoint, bucket: str, length: int) -> bytes:
 @pytest.mark.parametrize("length", [10_000, 6_000_000])
 def test_a_body_shorter_than_declared_leaves_nothing(s3, endpoint, bucket, length):
     head = presigned_put(s3, endpoint, bucket, length)
-    answer = exchange(endpoint, head, b"x" * (length - 1))
-    assert b" 200 " not in answer.splitlines()[0] if answer else True
+    answer = exchange(endpoint, head, b"x" * (length - 1), end=True)
+    assert b" 200 " not in answer[:20]
     assert refused(s3.head_object, Bucket=bucket, Key="k") == ("404", 404)
-    exchange(endpoint, head, b"x" * (length // 2), finish=False)
+    exchange(endpoint, head, b"x" * (length // 2), wait=False)
     assert refused(s3.head_object, Bucket=bucket, Key="k") == ("404", 404)
     s3.put_object(Bucket=bucket, Key="k", Body=b"whole")
     assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"whole"
@@ -169,6 +168,6 @@ def test_aws_chunked_body_with_a_wrong_length(s3, endpoint, bucket):
     ids=["tls", "version", "uri", "empty"],
 )
 def test_garbage_does_not_hurt_the_server(s3, endpoint, bucket, garbage):
-    answer = exchange(endpoint, garbage)
+    answer = exchange(endpoint, garbage, end=True)
     assert answer == b"" or answer.startswith((b"HTTP/1.1 4", b"HTTP/1.0 4", b"HTTP/1.1 505"))
     s3.put_object(Bucket=bucket, Key="k", Body=b"still here")

@@ -3,7 +3,6 @@
 
 use async_trait::async_trait;
 use objects::Objects;
-use platform::Clock as _;
 use s3s::{S3, S3Request, S3Response, S3Result, dto::*};
 use sha2::{Digest, Sha256};
 use types::UnixMillis;

@@ -168,7 +168,7 @@ pub(crate) struct LogSection {
 
 impl Default for LogSection {
     fn default() -> Self {
-        Self { json: false, filter: "info,openraft=warn".into() }
+        Self { json: false, filter: "info,openraft=warn,s3s=off".into() }
     }
 }
 
@@ -284,10 +284,12 @@ impl Config {
         let mut nodes = BTreeMap::new();
         for entry in &self.cluster.meta {
             let wrong = || {
-                UserError::new(format!("cluster.meta: {entry:?} is not of the form id@host:port"))
+                UserError::new(format!(
+                    "cluster.meta: {entry:?} is not of the form id@host:port with an id of 1 to 1000"
+                ))
             };
             let (id, address) = entry.split_once('@').ok_or_else(wrong)?;
-            let id = id.parse().ok().filter(|id| *id > 0).ok_or_else(wrong)?;
+            let id = id.parse().ok().filter(|id| (1..=1000).contains(id)).ok_or_else(wrong)?;
             if !address.contains(':') {
                 return Err(wrong());
             }

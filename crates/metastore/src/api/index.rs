@@ -61,7 +61,9 @@ pub struct Upload {
 }
 
 /// A change of an index partition. `write` makes retries harmless: a command whose
-/// write id was applied within the last 15 minutes gets the first answer again.
+/// write id was applied within the last 15 minutes gets the first answer again. Not
+/// remembered are `BucketNotOpen` (open the gate and propose again, with the same id),
+/// `BucketSealed` and `DeadlinePassed` (they stay true).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum IndexCommand {
     /// Opens the gate of a bucket. Open: `Done`. Sealed: `BucketSealed`.
@@ -374,7 +376,8 @@ pub enum IndexQuery {
         prefix: String,
         /// Groups keys into common prefixes.
         delimiter: Option<String>,
-        /// After this key; with an upload id: after this upload of this key.
+        /// After this key; with an upload id: after this upload of this key. A common prefix
+        /// of this very listing without an upload id: after everything under it.
         after: Option<(String, Option<UploadId>)>,
         /// Lines at most; 1 to 1,000.
         limit: u32,

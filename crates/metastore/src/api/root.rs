@@ -21,7 +21,8 @@ pub enum RootCommand {
     },
     /// Registers a node or renews its address and location. Answer: `Node`.
     RegisterNode {
-        /// Metadata nodes bring their configured id; data nodes bring `None` and get the next.
+        /// Metadata nodes bring their configured id, 1 to 1000; data nodes bring `None` and get
+        /// the next above 1000.
         id: Option<NodeId>,
         /// The data folder. Known instances get their id back; a known id with another
         /// instance is refused.
@@ -64,12 +65,14 @@ pub enum RootCommand {
         /// Its name.
         name: String,
     },
-    /// Removes a bucket being deleted; only after its gate is sealed. Repeatable.
+    /// Removes a bucket being deleted; only after its gate is sealed. Answer: `Done`, also if
+    /// there is no such bucket (any more). Repeatable.
     FinishDeleteBucket {
         /// The bucket.
         id: BucketId,
     },
-    /// Makes a bucket being deleted active again (it was not empty). Repeatable.
+    /// Makes a bucket being deleted active again (it was not empty). Answer: `Done`, or
+    /// `NoSuchBucket`. Repeatable.
     CancelDeleteBucket {
         /// The bucket.
         id: BucketId,

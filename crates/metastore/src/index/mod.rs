@@ -1,8 +1,8 @@
 //! The index partition's state machine. What each command does and answers is written at
 //! [`crate::api::index::IndexCommand`]; here is how.
 //!
-//! Reading order: this file (one command from decode to answer), [`writes`] (a repeated
-//! write gets its first answer), [`objects`], [`uploads`], [`garbage`], [`gate`], and for
+//! Reading order: this file (one command from decode to answer), `writes` (a repeated
+//! write gets its first answer), `objects`, `uploads`, `garbage`, `gate`, and for
 //! reading [`query`] and [`list`].
 
 mod garbage;

@@ -1,8 +1,8 @@
 //! The root group's state machine. What each command does and answers is written at
 //! [`crate::api::root::RootCommand`]; here is how.
 //!
-//! Reading order: this file (one command from decode to answer), [`members`] (identity,
-//! nodes, disks, placement groups), [`buckets`], [`query`].
+//! Reading order: this file (one command from decode to answer), `members` (identity,
+//! nodes, disks, placement groups), `buckets`, [`query`].
 
 mod buckets;
 mod members;

@@ -43,8 +43,8 @@ pub(crate) async fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::
     };
     let (policy, domain) = (config.policy()?, config.domain()?);
     let partitions = config.cluster.partitions;
-    if !(1..=4096).contains(&partitions) {
-        return Err(UserError::new("cluster.partitions: choose 1 to 4096").into());
+    if !(1..=u32::from(metastore::partitions::PARTITIONS_MAX)).contains(&partitions) {
+        return Err(UserError::new("cluster.partitions: choose 1 to 256").into());
     }
     let metrics = telemetry::metrics::install();
     let credentials = config.credentials()?;

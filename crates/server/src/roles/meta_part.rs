@@ -75,7 +75,7 @@ impl MetaPart {
         partitions: u32,
     ) -> anyhow::Result<()> {
         let root = self.node.group(GroupId::ROOT).expect("opened first");
-        let count = u16::try_from(partitions).expect("the configuration allows at most 4096");
+        let count = u16::try_from(partitions).expect("the configuration allows at most 256");
         match metastore::bootstrap(root, cluster, policy, presplit(count)).await {
             Ok(()) => Ok(()),
             Err(BootstrapError::Refused(reason)) => Err(UserError::new(format!(

@@ -1,0 +1,104 @@
+//! A running gateway over a cluster in memory, and its clients.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use aws_sdk_s3::{
+    Client,
+    config::{BehaviorVersion, Credentials, Region},
+    error::{ProvideErrorMetadata, SdkError},
+};
+use cluster::memory::MemoryCluster;
+use gateway::{Gateway, Service, Settings};
+use objects::Objects;
+use s3::{RootCredentials, S3Service};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+
+pub const ACCESS_KEY: &str = "AKSHARDLAKETEST";
+pub const SECRET_KEY: &str = "a secret/with+odd=characters";
+pub const BUCKET: &str = "bucket";
+
+pub struct Server {
+    pub address: SocketAddr,
+    pub client: Client,
+    pub cluster: Arc<MemoryCluster>,
+    pub stop: oneshot::Sender<()>,
+    pub task: JoinHandle<()>,
+}
+
+/// A gateway with one empty bucket.
+pub async fn server() -> Server {
+    server_with(Settings::default(), None).await
+}
+
+pub async fn server_with(settings: Settings, other: Option<Arc<dyn Service>>) -> Server {
+    let cluster = Arc::new(MemoryCluster::new("rs-4-2".parse().expect("valid"), 6));
+    let objects = Objects::new(
+        cluster.clone(),
+        cluster.clone(),
+        cluster.clock(),
+        objects::Settings::default(),
+    );
+    let root =
+        RootCredentials { access_key: ACCESS_KEY.to_owned(), secret_key: SECRET_KEY.to_owned() };
+    let service = S3Service::new(objects, root, s3::Settings::default()).expect("good settings");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let (stop, stopped) = oneshot::channel();
+    let mut gateway = Gateway::new(service, settings);
+    if let Some(other) = other {
+        gateway = gateway.with(other);
+    }
+    let task = tokio::spawn(gateway.serve(listener, async {
+        let _ = stopped.await;
+    }));
+    let client = client(&format!("http://{address}"), SECRET_KEY, true);
+    client.create_bucket().bucket(BUCKET).send().await.expect("created");
+    Server { address, client, cluster, stop, task }
+}
+
+/// A client that does not retry, so that every answer is seen.
+pub fn client(endpoint: &str, secret: &str, path_style: bool) -> Client {
+    let config = aws_sdk_s3::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .credentials_provider(Credentials::new(ACCESS_KEY, secret, None, None, "test"))
+        .region(Region::new("us-east-1"))
+        .endpoint_url(endpoint)
+        .force_path_style(path_style)
+        .retry_config(aws_sdk_s3::config::retry::RetryConfig::disabled())
+        .build();
+    Client::from_conf(config)
+}
+
+/// Status and AWS code of a refusal.
+pub fn refused<T, E>(result: Result<T, SdkError<E>>) -> (u16, String)
+where
+    E: ProvideErrorMetadata,
+{
+    match result {
+        Ok(_) => panic!("it was not refused"),
+        Err(error) => {
+            let status = error.raw_response().map_or(0, |response| response.status().as_u16());
+            let code = error.code().unwrap_or_default().to_owned();
+            (status, code)
+        }
+    }
+}
+
+/// Bytes that are not all the same.
+pub fn content(len: usize) -> Vec<u8> {
+    (0..len).map(|i| (i * 31 % 251) as u8).collect()
+}
+
+impl Server {
+    pub async fn put(&self, key: &str, bytes: &[u8]) {
+        let body = bytes.to_vec().into();
+        let put = self.client.put_object().bucket(BUCKET).key(key).body(body);
+        put.send().await.unwrap_or_else(|error| panic!("{key:?}: {error:?}"));
+    }
+
+    pub async fn get(&self, key: &str) -> Vec<u8> {
+        let got = self.client.get_object().bucket(BUCKET).key(key).send().await;
+        let got = got.unwrap_or_else(|error| panic!("{key:?}: {error:?}"));
+        got.body.collect().await.expect("read to the end").to_vec()
+    }
+}
