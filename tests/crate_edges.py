@@ -27,6 +27,7 @@ HIDDEN = {
     "openraft": {"consensus"},
     "rocksdb": {"consensus", "shardstore"},
     "s3s": {"s3"},
+    "reed-solomon-erasure": {"erasure"},
 }
 
 

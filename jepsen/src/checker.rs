@@ -305,10 +305,9 @@ mod tests {
 
     fn recorded(steps: &[Step]) -> Vec<Operation> {
         let mut state = None;
-        let mut next = 1;
         let mut history = Vec::new();
-        for (number, step) in steps.iter().enumerate() {
-            let point = 1000 + 10 * number as u64;
+        for (next, step) in (1u64..).zip(steps) {
+            let point = 1000 + 10 * next;
             let call = match step.kind % 5 {
                 0 => Call::Read,
                 1 => Call::Write(next),
@@ -323,7 +322,6 @@ mod tests {
                 Call::Write(new) | Call::CompareAndSet(_, new) | Call::Create(new) => Some(new),
                 Call::Delete => None,
             };
-            next += 1;
             history.push(operation(call, point - step.before, point + step.after, outcome));
         }
         history

@@ -101,7 +101,7 @@ def exchange(endpoint, *pieces: bytes, end: bool = False, wait: bool = True) -> 
                 if not received:
                     break
                 answer += received
-        except (ConnectionResetError, BrokenPipeError):
+        except OSError:  # the server may hang up whenever it likes
             pass
         return answer
 

@@ -90,3 +90,41 @@ operations! {
     multipart::list_multipart_uploads(ListMultipartUploadsInput) -> ListMultipartUploadsOutput;
     attributes::get_object_attributes(GetObjectAttributesInput) -> GetObjectAttributesOutput;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::IMPLEMENTED;
+
+    /// What the project promises. Every other operation is the trait's default, 501; the
+    /// edge's tests ask for those over HTTP.
+    #[test]
+    fn the_promised_operations_are_there() {
+        let mut promised = [
+            "abort_multipart_upload",
+            "complete_multipart_upload",
+            "copy_object",
+            "create_bucket",
+            "create_multipart_upload",
+            "delete_bucket",
+            "delete_object",
+            "delete_objects",
+            "get_bucket_location",
+            "get_object",
+            "get_object_attributes",
+            "head_bucket",
+            "head_object",
+            "list_buckets",
+            "list_multipart_uploads",
+            "list_objects",
+            "list_objects_v2",
+            "list_parts",
+            "put_object",
+            "upload_part",
+            "upload_part_copy",
+        ];
+        let mut there = IMPLEMENTED.to_vec();
+        promised.sort_unstable();
+        there.sort_unstable();
+        assert_eq!(there, promised);
+    }
+}

@@ -386,9 +386,9 @@ macro_rules! listed_checksum {
 pub(crate) use listed_checksum;
 
 /// The one text that is there; see `listed_checksum`.
-pub(crate) fn one_of<'a, const N: usize>(
-    fields: [(Option<ChecksumAlgorithm>, Option<&'a str>); N],
-) -> Result<Option<(ChecksumAlgorithm, &'a str)>, S3Error> {
+pub(crate) fn one_of<const N: usize>(
+    fields: [(Option<ChecksumAlgorithm>, Option<&str>); N],
+) -> Result<Option<(ChecksumAlgorithm, &str)>, S3Error> {
     let mut found = None;
     for (algorithm, text) in fields {
         let Some(text) = text else { continue };

@@ -5,6 +5,7 @@ mod auth;
 mod buckets;
 mod chunked;
 mod edge;
+mod faults;
 mod listing;
 mod multipart;
 mod objects_api;

@@ -11,26 +11,25 @@ use tokio::{
 
 use crate::support::{ACCESS_KEY, SECRET_KEY};
 
-const STAMP: &[FormatItem<'_>] =
-    format_description!("[year][month][day]T[hour][minute][second]Z");
+const STAMP: &[FormatItem<'_>] = format_description!("[year][month][day]T[hour][minute][second]Z");
 
-pub struct Answer {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(there, _)| there == name).map(|(_, value)| value.as_str())
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
     /// The AWS code of an XML error.
-    pub fn code(&self) -> String {
+    pub(crate) fn code(&self) -> String {
         let text = self.text();
         let code = text.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
         code.map(|(code, _)| code.to_owned()).unwrap_or_default()
@@ -38,7 +37,7 @@ impl Answer {
 }
 
 /// Sends the bytes, closes the sending side if told, and reads the answer to its end.
-pub async fn send(address: SocketAddr, request: &[u8], close: bool) -> Answer {
+pub(crate) async fn send(address: SocketAddr, request: &[u8], close: bool) -> Answer {
     let mut stream = TcpStream::connect(address).await.expect("it listens");
     stream.write_all(request).await.expect("sent");
     if close {
@@ -73,11 +72,11 @@ fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
     Sha256::new().chain_update(pad(0x5c)).chain_update(inner).finalize().into()
 }
 
-pub fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }
 
-pub fn percent(text: &str) -> String {
+pub(crate) fn percent(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
@@ -89,15 +88,15 @@ pub fn percent(text: &str) -> String {
 }
 
 /// A SigV4 signer: key, scope and time of one request.
-pub struct Signer {
+pub(crate) struct Signer {
     key: [u8; 32],
-    pub stamp: String,
-    pub scope: String,
+    pub(crate) stamp: String,
+    pub(crate) scope: String,
 }
 
 impl Signer {
     /// Now and `skew_s` seconds, for `service`.
-    pub fn new(skew_s: i64, service: &str) -> Self {
+    pub(crate) fn new(skew_s: i64, service: &str) -> Self {
         let now = OffsetDateTime::now_utc() + time::Duration::seconds(skew_s);
         let stamp = now.format(STAMP).expect("a time");
         let date = stamp[..8].to_owned();
@@ -123,7 +122,7 @@ impl Signer {
 
     /// The head of a signed request and its signature. `path` is already encoded; `query`
     /// is `a=b&c=` in order. `extra` headers are signed too.
-    pub fn head(
+    pub(crate) fn head(
         &self,
         method: &str,
         path: &str,
@@ -142,8 +141,7 @@ impl Signer {
         let lines: String = headers.iter().map(|(n, v)| format!("{n}:{v}\n")).collect();
         let canonical = format!("{method}\n{path}\n{query}\n{lines}\n{names}\n{payload}");
         let signature = self.sign_canonical(&canonical);
-        let target =
-            if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
+        let target = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
         let lines: String = headers.iter().map(|(n, v)| format!("{n}: {v}\r\n")).collect();
         let head = format!(
             "{method} {target} HTTP/1.1\r\n{lines}connection: close\r\nauthorization: \
@@ -155,7 +153,7 @@ impl Signer {
     }
 
     /// A presigned path and query.
-    pub fn presign(&self, method: &str, path: &str, expires_s: u64) -> String {
+    pub(crate) fn presign(&self, method: &str, path: &str, expires_s: u64) -> String {
         let credential = percent(&format!("{ACCESS_KEY}/{}", self.scope));
         let query = format!(
             "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={credential}&X-Amz-Date={}\
@@ -168,7 +166,7 @@ impl Signer {
     }
 
     /// The signature of a chunk after `previous`.
-    pub fn chunk(&self, previous: &str, bytes: &[u8]) -> String {
+    pub(crate) fn chunk(&self, previous: &str, bytes: &[u8]) -> String {
         self.sign(&format!(
             "AWS4-HMAC-SHA256-PAYLOAD\n{}\n{}\n{previous}\n{}\n{}",
             self.stamp,
@@ -179,7 +177,7 @@ impl Signer {
     }
 
     /// The signature of the trailers after `previous`.
-    pub fn trailer(&self, previous: &str, canonical: &str) -> String {
+    pub(crate) fn trailer(&self, previous: &str, canonical: &str) -> String {
         self.sign(&format!(
             "AWS4-HMAC-SHA256-TRAILER\n{}\n{}\n{previous}\n{}",
             self.stamp,
@@ -190,7 +188,7 @@ impl Signer {
 }
 
 /// One signed request with a whole body.
-pub async fn call(
+pub(crate) async fn call(
     address: SocketAddr,
     method: &str,
     path: &str,

@@ -13,24 +13,24 @@ use objects::Objects;
 use s3::{RootCredentials, S3Service};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
-pub const ACCESS_KEY: &str = "AKSHARDLAKETEST";
-pub const SECRET_KEY: &str = "a secret/with+odd=characters";
-pub const BUCKET: &str = "bucket";
+pub(crate) const ACCESS_KEY: &str = "AKSHARDLAKETEST";
+pub(crate) const SECRET_KEY: &str = "a secret/with+odd=characters";
+pub(crate) const BUCKET: &str = "bucket";
 
-pub struct Server {
-    pub address: SocketAddr,
-    pub client: Client,
-    pub cluster: Arc<MemoryCluster>,
-    pub stop: oneshot::Sender<()>,
-    pub task: JoinHandle<()>,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) client: Client,
+    pub(crate) cluster: Arc<MemoryCluster>,
+    pub(crate) stop: oneshot::Sender<()>,
+    pub(crate) task: JoinHandle<()>,
 }
 
 /// A gateway with one empty bucket.
-pub async fn server() -> Server {
+pub(crate) async fn server() -> Server {
     server_with(Settings::default(), None).await
 }
 
-pub async fn server_with(settings: Settings, other: Option<Arc<dyn Service>>) -> Server {
+pub(crate) async fn server_with(settings: Settings, other: Option<Arc<dyn Service>>) -> Server {
     let cluster = Arc::new(MemoryCluster::new("rs-4-2".parse().expect("valid"), 6));
     let objects = Objects::new(
         cluster.clone(),
@@ -57,7 +57,7 @@ pub async fn server_with(settings: Settings, other: Option<Arc<dyn Service>>) ->
 }
 
 /// A client that does not retry, so that every answer is seen.
-pub fn client(endpoint: &str, secret: &str, path_style: bool) -> Client {
+pub(crate) fn client(endpoint: &str, secret: &str, path_style: bool) -> Client {
     let config = aws_sdk_s3::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .credentials_provider(Credentials::new(ACCESS_KEY, secret, None, None, "test"))
@@ -70,7 +70,7 @@ pub fn client(endpoint: &str, secret: &str, path_style: bool) -> Client {
 }
 
 /// Status and AWS code of a refusal.
-pub fn refused<T, E>(result: Result<T, SdkError<E>>) -> (u16, String)
+pub(crate) fn refused<T, E>(result: Result<T, SdkError<E>>) -> (u16, String)
 where
     E: ProvideErrorMetadata,
 {
@@ -85,18 +85,18 @@ where
 }
 
 /// Bytes that are not all the same.
-pub fn content(len: usize) -> Vec<u8> {
+pub(crate) fn content(len: usize) -> Vec<u8> {
     (0..len).map(|i| (i * 31 % 251) as u8).collect()
 }
 
 impl Server {
-    pub async fn put(&self, key: &str, bytes: &[u8]) {
+    pub(crate) async fn put(&self, key: &str, bytes: &[u8]) {
         let body = bytes.to_vec().into();
         let put = self.client.put_object().bucket(BUCKET).key(key).body(body);
         put.send().await.unwrap_or_else(|error| panic!("{key:?}: {error:?}"));
     }
 
-    pub async fn get(&self, key: &str) -> Vec<u8> {
+    pub(crate) async fn get(&self, key: &str) -> Vec<u8> {
         let got = self.client.get_object().bucket(BUCKET).key(key).send().await;
         let got = got.unwrap_or_else(|error| panic!("{key:?}: {error:?}"));
         got.body.collect().await.expect("read to the end").to_vec()
