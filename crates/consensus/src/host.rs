@@ -99,7 +99,7 @@ impl Host {
         let halted = Arc::new(Mutex::new(None));
         let node = self.me.node;
         let pulse = Pulse::new(group, node, Arc::clone(&rows), Arc::clone(&halted));
-        let log = LogStore::new(group, Arc::clone(&self.store), Arc::clone(&self.writer));
+        let log = LogStore::of(Arc::clone(&rows), Arc::clone(&self.writer));
         let machine = Machine::new(Arc::clone(&rows), Arc::clone(&self.writer), machine, halted);
         let pause = self.settings.timings.heartbeat;
         let network = Network::new(self.me, group, Arc::clone(&self.directory), pause);

@@ -2,7 +2,7 @@
 //! group. Every change goes through the writer thread and is on disk when the call
 //! returns, except the committed position, which is only a hint.
 
-use std::{fmt::Debug, io, ops::Bound, ops::RangeBounds, sync::Arc};
+use std::{fmt::Debug, io, ops::Bound, ops::RangeBounds, sync::Arc, time::Duration};
 
 use openraft::{
     AnyError, EntryPayload, ErrorSubject, ErrorVerb, LogState, OptionalSend, RaftLogReader,
@@ -17,6 +17,7 @@ use crate::{
     keys,
     raft_types::{Entry, LogId, StorageError, TypeConfig, Vote},
     record::{entry, position},
+    rows::Rows,
     store::{Op, Store, Writer},
 };
 
@@ -24,17 +25,48 @@ use crate::{
 /// a call carries less than twice this.
 const SEND_BYTES_MAX: usize = 1 << 20;
 
+/// How often a purge looks whether the rows have come far enough, and for how long: a
+/// snapshot is made current by one write, so that this long means that it never will be.
+const COVERED_LOOK: Duration = Duration::from_millis(2);
+const COVERED_MAX: Duration = Duration::from_secs(60);
+
 /// The log of one group.
 #[derive(Clone)]
 pub(crate) struct LogStore {
     group: GroupId,
     store: Arc<Store>,
     writer: Arc<Writer>,
+    /// What must cover an entry before it is purged.
+    rows: Option<Arc<Rows>>,
 }
 
 impl LogStore {
+    /// A log whose entries may be purged at any time.
+    #[cfg(test)]
     pub(crate) fn new(group: GroupId, store: Arc<Store>, writer: Arc<Writer>) -> Self {
-        Self { group, store, writer }
+        Self { group, store, writer, rows: None }
+    }
+
+    /// The log of which `rows` are made.
+    pub(crate) fn of(rows: Arc<Rows>, writer: Arc<Writer>) -> Self {
+        Self { group: rows.group, store: Arc::clone(&rows.store), writer, rows: Some(rows) }
+    }
+
+    /// Waits until the rows hold everything up to `log_id`. openraft has a received snapshot
+    /// installed by a task of its own and purges the log before it at once: after a crash
+    /// between the two, entries would be in neither.
+    async fn covered(&self, log_id: LogId) -> Result<(), StoreError> {
+        let Some(rows) = &self.rows else { return Ok(()) };
+        let covered = async {
+            while rows.state().applied < Some(log_id) {
+                self.store.check()?;
+                tokio::time::sleep(COVERED_LOOK).await;
+            }
+            Ok(())
+        };
+        tokio::time::timeout(COVERED_MAX, covered).await.unwrap_or_else(|_| {
+            Err(StoreError(format!("entries up to {log_id} are to be purged but not applied")))
+        })
     }
 
     /// Entries from `from` up to, not including, `to`, in order and without holes. Stops
@@ -240,6 +272,8 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn purge(&mut self, log_id: LogId) -> Result<(), StorageError> {
+        let error = || failure(ErrorSubject::Log(log_id), ErrorVerb::Delete);
+        self.covered(log_id).await.map_err(error())?;
         let key = keys::purged(self.group);
         let value = position::encode_log_id(&key, log_id);
         let ops = vec![
@@ -250,8 +284,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             },
             Op::Put { family: keys::META, key, value },
         ];
-        let done = self.writer.submit(ops).await;
-        done.map_err(failure(ErrorSubject::Log(log_id), ErrorVerb::Delete))
+        self.writer.submit(ops).await.map_err(error())
     }
 }
 
@@ -297,6 +330,28 @@ mod tests {
         log.store.db.delete_cf(&log.store.family(keys::LOG), keys::log(GROUP, 2)).unwrap();
         let error = log.try_get_log_entries(0..5).await.unwrap_err().to_string();
         assert!(error.contains("hole between 1 and 3"), "{error}");
+    }
+
+    /// A crash before the snapshot is current must find the log as it was.
+    #[tokio::test]
+    async fn nothing_is_purged_before_the_rows_hold_it() {
+        let (_dir, log) = log_of(5).await;
+        let rows = Arc::new(Rows::open(GROUP, Arc::clone(&log.store)).unwrap());
+        let mut log = LogStore::of(Arc::clone(&rows), Arc::clone(&log.writer));
+        let (mut reader, writer) = (log.clone(), Arc::clone(&log.writer));
+        let upto = entry(3).log_id;
+        let mut purge = std::pin::pin!(log.purge(upto));
+        for _ in 0..10 {
+            assert!(futures::poll!(&mut purge).is_pending());
+            writer.submit(Vec::new()).await.unwrap();
+        }
+        assert_eq!(reader.get_log_state().await.unwrap().last_purged_log_id, None);
+        assert_eq!(reader.try_get_log_entries(0..5).await.unwrap().len(), 5);
+
+        rows.set_state(crate::record::state::State { applied: Some(upto), ..rows.state() });
+        purge.await.unwrap();
+        assert_eq!(reader.get_log_state().await.unwrap().last_purged_log_id, Some(upto));
+        assert_eq!(reader.try_get_log_entries(0..5).await.unwrap().len(), 1);
     }
 
     #[tokio::test]

@@ -90,7 +90,7 @@ impl Batcher {
         let slots = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
         loop {
             let slot = Arc::clone(&slots).acquire_owned().await.expect("never closed");
-            let Some(proposals) = self.next().await else { return };
+            let Some(proposals) = next(&mut self.waiting, &mut self.carried).await else { return };
             metrics::batch(self.group, proposals.len());
             let appended = Appended::default();
             let batch = Batch {
@@ -118,29 +118,40 @@ impl Batcher {
             });
         }
     }
+}
 
-    /// What goes into the next entry.
-    async fn next(&mut self) -> Option<Vec<Proposal>> {
-        let first = match self.carried.take() {
+/// What goes into the next entry. Proposals whose callers have given up are dropped, for
+/// nothing was done yet: while there is no quorum they wait for as long as that lasts, and
+/// one that is proposed after the time for which write ids are remembered would be applied
+/// a second time.
+async fn next(
+    waiting: &mut mpsc::Receiver<Proposal>,
+    carried: &mut Option<Proposal>,
+) -> Option<Vec<Proposal>> {
+    let first = loop {
+        let first = match carried.take() {
             Some(carried) => carried,
-            None => self.waiting.recv().await?,
+            None => waiting.recv().await?,
         };
-        let mut bytes = first.command.len();
-        let mut proposals = vec![first];
-        while proposals.len() < ENTRY_COMMANDS_MAX {
-            let Ok(next) = self.waiting.try_recv() else { break };
-            if next.answer.is_closed() {
-                continue; // Its caller has given up before anything was done.
-            }
-            if bytes + next.command.len() > COMMAND_BYTES_MAX {
-                self.carried = Some(next);
-                break;
-            }
-            bytes += next.command.len();
-            proposals.push(next);
+        if !first.answer.is_closed() {
+            break first;
         }
-        Some(proposals)
+    };
+    let mut bytes = first.command.len();
+    let mut proposals = vec![first];
+    while proposals.len() < ENTRY_COMMANDS_MAX {
+        let Ok(next) = waiting.try_recv() else { break };
+        if next.answer.is_closed() {
+            continue;
+        }
+        if bytes + next.command.len() > COMMAND_BYTES_MAX {
+            *carried = Some(next);
+            break;
+        }
+        bytes += next.command.len();
+        proposals.push(next);
     }
+    Some(proposals)
 }
 
 fn answer(group: GroupId, proposals: Vec<Proposal>, outcome: Result<Vec<Bytes>, Error>) {
@@ -195,4 +206,32 @@ pub(crate) fn dropped(group: GroupId, pulse: &Pulse, appended: &Appended) -> Err
 /// The core had ended before.
 pub(crate) fn stopped(group: GroupId, pulse: &Pulse, fatal: &Fatal<u64>) -> Error {
     Error::Stopped { group, reason: pulse.why_stopped(&fatal.to_string()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn proposal(command: &'static [u8]) -> (Proposal, oneshot::Receiver<Result<Bytes, Error>>) {
+        let (answer, answered) = oneshot::channel();
+        let room = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        (Proposal { command: Bytes::from_static(command), answer, _room: room }, answered)
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_any_more_is_not_proposed() {
+        let (queue, mut waiting) = mpsc::channel(8);
+        let mut callers = Vec::new();
+        for command in [&b"given up"[..], b"one", b"given up too", b"two"] {
+            let (proposal, caller) = proposal(command);
+            queue.send(proposal).await.unwrap();
+            if !command.starts_with(b"given up") {
+                callers.push(caller);
+            }
+        }
+        let (abandoned, _) = proposal(b"carried and given up");
+        let taken = next(&mut waiting, &mut Some(abandoned)).await.unwrap();
+        let taken: Vec<_> = taken.iter().map(|proposal| &proposal.command[..]).collect();
+        assert_eq!(taken, [&b"one"[..], b"two"]);
+    }
 }

@@ -3,7 +3,7 @@
 //!
 //! Each service is one trait ([`raft::RaftService`], [`meta::MetaService`],
 //! [`shards::ShardService`]) in domain types. The node that owns the data
-//! implements it; [`remote`] implements it over a connection; [`serve`] puts an
+//! implements it; [`remote`] implements it over a connection; [`mod@serve`] puts an
 //! implementation behind a listener. In one process the caller holds the
 //! implementation itself and the call skips the network, nothing else.
 

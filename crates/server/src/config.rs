@@ -168,7 +168,7 @@ pub(crate) struct LogSection {
 
 impl Default for LogSection {
     fn default() -> Self {
-        Self { json: false, filter: "info,openraft=warn,s3s=off".into() }
+        Self { json: false, filter: "info,openraft=warn".into() }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`store`] (the trait and its promises), [`error`], [`memory`]
 //! (the reference model, which is also the mock), [`node`] (the service of a data
-//! node over its disks), [`format`] (what makes a folder a disk), [`settings`],
+//! node over its disks), [`mod@format`] (what makes a folder a disk), [`settings`],
 //! [`rocks`] (the plain form: one RocksDB a disk), `keys`, `record`, `chunk_value` and
 //! `usage` (its bytes), [`space`], [`metrics`].
 

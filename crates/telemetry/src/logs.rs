@@ -6,7 +6,10 @@ use std::{
 };
 
 use tracing_subscriber::{
-    EnvFilter, Layer, Registry, filter::ParseError, fmt, layer::SubscriberExt,
+    EnvFilter, Layer, Registry,
+    filter::{Directive, ParseError},
+    fmt,
+    layer::SubscriberExt,
     util::SubscriberInitExt,
 };
 
@@ -49,7 +52,8 @@ static DONE: Mutex<bool> = Mutex::new(false);
 /// change nothing, so that every test may call it.
 pub fn init(settings: Settings) -> Result<(), Error> {
     let filter = EnvFilter::try_new(&settings.filter)
-        .map_err(|source| Error::Filter { filter: settings.filter, source })?;
+        .map_err(|source| Error::Filter { filter: settings.filter, source })?
+        .add_directive(silence());
     let mut done = DONE.lock().unwrap_or_else(PoisonError::into_inner);
     if *done {
         return Ok(());
@@ -65,6 +69,12 @@ pub fn init(settings: Settings) -> Result<(), Error> {
         .map_err(|_| Error::Taken)?;
     *done = true;
     Ok(())
+}
+
+/// s3s logs signatures at debug and whole request bodies at error: it stays silent whatever
+/// the filter says. The s3 crate logs what is worth logging of a request.
+fn silence() -> Directive {
+    "s3s=off".parse().expect("a constant directive")
 }
 
 /// One object a line: the event's fields at the top, the innermost span's under `span`, where

@@ -71,7 +71,7 @@ pub(crate) struct DevArgs {
     #[arg(long, env = "SHARDLAKE_LOG_JSON")]
     log_json: bool,
     /// Log levels by module.
-    #[arg(long, default_value = "warn,shardlake=info,s3s=off", env = "SHARDLAKE_LOG")]
+    #[arg(long, default_value = "warn,shardlake=info", env = "SHARDLAKE_LOG")]
     log: String,
     /// Writes one line of JSON with the endpoints and credentials here once it serves.
     #[arg(long)]
