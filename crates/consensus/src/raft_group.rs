@@ -54,6 +54,12 @@ impl RaftGroup {
     /// Forms the group from `voters`, unless it has entries already.
     pub(crate) async fn initialize(&self, voters: BTreeMap<u64, BasicNode>) -> Result<(), Error> {
         use openraft::error::InitializeError;
+        // Asked first because openraft logs a refusal as an error, at every restart.
+        match self.raft.is_initialized().await {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            Err(fatal) => return Err(self.stopped_with(&fatal.to_string())),
+        }
         match self.raft.initialize(voters).await {
             Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
             Err(RaftError::APIError(error)) => {

@@ -57,8 +57,8 @@ impl Default for RaftTimings {
     fn default() -> Self {
         Self {
             heartbeat: Duration::from_millis(300),
-            election_min: Duration::from_millis(1500),
-            election_max: Duration::from_millis(3000),
+            election_min: Duration::from_millis(1000),
+            election_max: Duration::from_millis(2000),
             install_snapshot: Duration::from_secs(600),
             request: Duration::from_secs(10),
             snapshot_every: 10_000,

@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use futures::FutureExt;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use hyper::body::Incoming;
 use s3::{Operation, ResponseBody};
@@ -54,6 +54,8 @@ impl Edge {
         // Without the query: a presigned one holds a signature.
         let path = request.uri().path().to_owned();
         let received = Arc::new(AtomicU64::new(0));
+        let awaits_continue =
+            request.version() < Version::HTTP_2 && request.headers().contains_key(header::EXPECT);
         let request = request.map(|body| RequestBody::new(body, received.clone()));
         let handled = AssertUnwindSafe(self.dispatch(id, request)).catch_unwind().await;
         let (mut response, operation) = handled.unwrap_or_else(|panic| {
@@ -72,6 +74,12 @@ impl Edge {
         headers.insert("x-amz-request-id", value.clone());
         headers.insert("x-amz-id-2", value);
         headers.insert(header::SERVER, HeaderValue::from_static("Shardlake"));
+        if awaits_continue && received.load(Ordering::Relaxed) == 0 {
+            // The client waits for "100 Continue" and has its answer instead: it may send the
+            // body or not, and what follows on this connection could be either
+            // (RFC 9110, 10.1.1). botocore does not send it and would reuse the connection.
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         let status = response.status();
         metrics::answered(&operation, status, began.elapsed());
         response.map(|body| {

@@ -14,11 +14,12 @@ impl Objects {
         key: &str,
         condition: Condition,
     ) -> Result<bool, Error> {
+        let write = self.new_write_id();
         let command = |bucket| IndexCommand::DeleteObject {
             bucket,
             key: key.to_owned(),
             condition: condition.clone(),
-            write: self.new_write_id(),
+            write,
         };
         match self.index(bucket, key, command).await? {
             IndexAnswer::Deleted { existed } => Ok(existed),

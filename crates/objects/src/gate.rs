@@ -132,7 +132,8 @@ impl Objects {
     }
 
     /// Proposes a command on a key, going back to the root group about a closed gate.
-    /// `command` is made anew for each try, with a fresh write id.
+    /// `command` is made anew for each try, with the same write id: whatever of an earlier try
+    /// is still under way must not be applied as a write of its own.
     pub(crate) async fn index(
         &self,
         bucket: &str,

@@ -23,7 +23,7 @@ const PARTS_MAX: u32 = 10_000;
 impl Objects {
     /// Begins a multipart upload.
     pub async fn create_upload(&self, create: CreateUpload) -> Result<UploadId, Error> {
-        let id = self.new_upload_id();
+        let (id, write) = (self.new_upload_id(), self.new_write_id());
         let command = |bucket| IndexCommand::CreateUpload {
             bucket,
             upload: Upload {
@@ -33,7 +33,7 @@ impl Objects {
                 attributes: create.attributes.clone(),
                 checksum: create.checksum,
             },
-            write: self.new_write_id(),
+            write,
         };
         match self.index(&create.bucket, &create.key, command).await? {
             IndexAnswer::Done => Ok(id),
@@ -53,6 +53,7 @@ impl Objects {
             })
             .collect::<Result<Vec<_>, Error>>()?;
         let etag = multipart_etag(&listed)?;
+        let write = self.new_write_id();
         let command = |bucket| IndexCommand::CompleteUpload {
             bucket,
             key: key.clone(),
@@ -62,7 +63,7 @@ impl Objects {
             etag,
             checksum: checksum.clone(),
             size,
-            write: self.new_write_id(),
+            write,
         };
         match self.index(&bucket, &key, command).await? {
             IndexAnswer::Object(head) => Ok(*head),
@@ -112,12 +113,9 @@ impl Objects {
         key: &str,
         upload: UploadId,
     ) -> Result<(), Error> {
-        let command = |bucket| IndexCommand::AbortUpload {
-            bucket,
-            key: key.to_owned(),
-            upload,
-            write: self.new_write_id(),
-        };
+        let write = self.new_write_id();
+        let command =
+            |bucket| IndexCommand::AbortUpload { bucket, key: key.to_owned(), upload, write };
         match self.index(bucket, key, command).await? {
             IndexAnswer::Done => Ok(()),
             IndexAnswer::NoSuchUpload => Err(Error::NoSuchUpload),

@@ -151,7 +151,7 @@ impl Objects {
         stored: Stored,
     ) -> Result<ObjectHead, Error> {
         let Stored { size, digests, content } = stored;
-        let data = content.data();
+        let (data, write) = (content.data(), self.new_write_id());
         let command = |bucket| IndexCommand::PutObject {
             bucket,
             key: target.key.clone(),
@@ -161,7 +161,7 @@ impl Objects {
             attributes: attributes.clone(),
             checksum: digests.checksum.clone(),
             data: data.clone(),
-            write: self.new_write_id(),
+            write,
             deadline: target.deadline,
         };
         self.commit_content(&target, content, command, |answer| match answer {
@@ -179,7 +179,7 @@ impl Objects {
         stored: Stored,
     ) -> Result<PartDone, Error> {
         let Stored { size, digests, content } = stored;
-        let data = content.data();
+        let (data, write) = (content.data(), self.new_write_id());
         let command = |bucket| IndexCommand::PutPart {
             bucket,
             key: target.key.clone(),
@@ -192,7 +192,7 @@ impl Objects {
                 modified: UnixMillis::default(),
                 data: data.clone(),
             },
-            write: self.new_write_id(),
+            write,
             deadline: target.deadline,
         };
         let done = PartDone {
@@ -208,7 +208,8 @@ impl Objects {
 
     /// Proposes the entry that references `content`, and settles what becomes of its shards:
     /// confirmed if it was accepted, deleted if it was surely refused, left to the sweep if
-    /// nobody knows.
+    /// nobody knows. `command` has the same write id each time: a late duplicate of a proposal
+    /// that met a closed gate must not count as a write of its own.
     async fn commit_content<T>(
         &self,
         target: &Target,

@@ -24,7 +24,7 @@ impl Default for Settings {
             orphan_grace_ms: 24 * 3600 * 1000,
             garbage_interval_ms: 60 * 1000,
             orphan_interval_ms: 6 * 3600 * 1000,
-            repair_interval_ms: 15 * 1000,
+            repair_interval_ms: 3 * 1000,
             throttle_percent: 100,
         }
     }

@@ -225,9 +225,12 @@ impl Config {
                 .ok_or_else(|| UserError::new(format!("--set {set:?}: write section.key=value")))?;
             Ok::<_, UserError>(figment.merge((key, toml_value(value))))
         })?;
-        let mut config: Config = figment
-            .extract()
-            .map_err(|error| UserError::new(format!("config file {shown}: {error}")))?;
+        let mut config: Config = figment.extract().map_err(|error| {
+            // A parse error draws the place over several lines; one line is the rule here.
+            let text = error.to_string();
+            let words: Vec<&str> = text.split_whitespace().filter(|word| *word != "|").collect();
+            UserError::new(format!("config file {shown}: {}", words.join(" ")))
+        })?;
         config.take_root_from_environment();
         config.take_secret_from_file()?;
         Ok(config)
@@ -257,6 +260,13 @@ impl Config {
             ));
         }
         Ok(())
+    }
+
+    /// Refuses values that this role does not use but that would be wrong on another.
+    pub(crate) fn check(&self) -> Result<(), UserError> {
+        self.policy()?;
+        self.domain()?;
+        self.meta().map(|_| ())
     }
 
     /// `cluster.policy`.

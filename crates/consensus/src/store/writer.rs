@@ -96,6 +96,14 @@ impl Writer {
     }
 }
 
+impl Drop for Writer {
+    /// A node that gives up while it starts stops nothing by itself. A thread that closes
+    /// the store while the process exits can make the exit an abort.
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
 fn run(store: &Store, mut requests: mpsc::Receiver<Request>, syncs: &AtomicU64) {
     let mut batch = Vec::new();
     while let Some(first) = requests.blocking_recv() {

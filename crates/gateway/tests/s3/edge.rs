@@ -190,3 +190,18 @@ async fn requests_in_flight_are_finished_and_no_more_accepted() {
     assert!(answer.ends_with("finished"), "{answer}");
     server.task.await.expect("it ends");
 }
+
+/// botocore sends `Expect: 100-continue` with every PUT. When the answer came before the
+/// body was wanted, it did not send the body and put the next request on the same
+/// connection, where the edge took its first bytes for the body: the next request failed
+/// with `SignatureDoesNotMatch`. Now such an answer ends the connection.
+#[tokio::test]
+async fn an_answer_instead_of_continue_ends_the_connection() {
+    let server = server().await;
+    let refused = "PUT /nobody/knows HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\n\
+                   content-length: 1000\r\n\r\n";
+    // `send` reads to the end of the connection: without the close it would never return.
+    let answer = send(server.address, refused.as_bytes(), false).await;
+    assert_eq!(answer.status, 403);
+    assert_eq!(answer.header("connection"), Some("close"));
+}

@@ -3,10 +3,10 @@
 use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
 
 use cluster::Metadata;
-use metastore::api::{IndexQuery, IndexView, index::RepairRow};
+use metastore::api::{IndexQuery, IndexView, RootAnswer, RootCommand, index::RepairRow};
 use objects::{Error, Objects};
 use shardstore::memory::WriteFault;
-use types::{DiskId, ShardId};
+use types::{BucketId, Condition, DiskId, ShardId};
 
 use crate::support::{BUCKET, CommandFault, TestCluster, blob_of, content, get, put};
 
@@ -229,6 +229,26 @@ async fn an_unknown_outcome_keeps_the_shards() {
     assert!(matches!(unknown, Err(Error::Internal(_))), "{unknown:?}");
     objects.settle().await;
     assert_eq!(cluster.shard_count().await, 12, "the sweep decides about the second six");
+}
+
+/// A crash came between a bucket's creation and its gate, so the first proposal is refused.
+/// A duplicate of it (the client asks several nodes) arrives after the gate was opened: the
+/// second proposal must be known as the same write, or it meets itself.
+#[tokio::test]
+async fn a_late_duplicate_of_a_refused_proposal_is_the_same_write() {
+    let cluster = TestCluster::new("rs-4-2", 6);
+    let objects = cluster.objects(objects::Settings::default());
+    let id = BucketId(u64::MAX / 3);
+    let created = cluster.root(RootCommand::CreateBucket { name: BUCKET.into(), id }).await;
+    assert!(matches!(created, Ok(RootAnswer::Bucket(_))), "{created:?}");
+    cluster.command_faults.lock().push_back(CommandFault::ArrivesAgain);
+    let bytes = content(1, 100_000);
+    let request = crate::support::put_request("key", bytes.clone());
+    let request = objects::request::Put { condition: Condition::Absent, ..request };
+    objects.put(request).await.expect("there was no such key before");
+    objects.settle().await;
+    assert_eq!(cluster.shard_count().await, 6);
+    assert_eq!(get(&objects, "key").await.expect("readable"), bytes);
 }
 
 #[tokio::test]

@@ -52,6 +52,8 @@ pub enum CommandFault {
     UnknownApplied,
     /// Not applied, and the caller does not know.
     UnknownLost,
+    /// Applied, and a late duplicate of it arrives before the next such command.
+    ArrivesAgain,
 }
 
 pub struct TestDisk {
@@ -74,6 +76,7 @@ pub struct TestCluster {
     pub disks: BTreeMap<DiskId, TestDisk>,
     map: Mutex<Arc<ClusterMap>>,
     pub command_faults: Mutex<VecDeque<CommandFault>>,
+    late: Mutex<Option<IndexCommand>>,
 }
 
 fn encode_apply<C: serde::Serialize, A: serde::de::DeserializeOwned>(
@@ -154,6 +157,7 @@ impl TestCluster {
             disks,
             map: Mutex::new(Arc::new(*map)),
             command_faults: Mutex::default(),
+            late: Mutex::default(),
         })
     }
 
@@ -250,6 +254,10 @@ impl TestCluster {
         let matters =
             matches!(command, IndexCommand::PutObject { .. } | IndexCommand::PutPart { .. });
         let fault = if matters { self.command_faults.lock().pop_front() } else { None };
+        let late = if matters { self.late.lock().take() } else { None };
+        if let Some(late) = late {
+            let _: IndexAnswer = encode_apply(group, &late)?;
+        }
         match fault {
             None => encode_apply(group, command),
             Some(CommandFault::Unavailable) => {
@@ -261,6 +269,10 @@ impl TestCluster {
             Some(CommandFault::UnknownApplied) => {
                 let _: IndexAnswer = encode_apply(group, command)?;
                 Err(MetadataError::Unknown("by request of the test".into()))
+            }
+            Some(CommandFault::ArrivesAgain) => {
+                *self.late.lock() = Some(command.clone());
+                encode_apply(group, command)
             }
         }
     }

@@ -62,9 +62,12 @@ pub(crate) async fn admin(args: AdminArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs `shardlake health`.
+/// Runs `shardlake health`. Every failure is status 1: health checks know no other.
 pub(crate) async fn health(args: HealthArgs) -> anyhow::Result<()> {
-    client::get(&args.endpoint, "/health/ready", None).await.map(|_| ())
+    match client::get(&args.endpoint, "/health/ready", None).await {
+        Ok(_) => Ok(()),
+        Err(error) => anyhow::bail!("{error:#}"),
+    }
 }
 
 /// Where `--data` points when neither it nor the environment says.

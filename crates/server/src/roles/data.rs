@@ -22,6 +22,7 @@ use crate::{
 /// Runs until a signal.
 pub(crate) async fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()> {
     let stop = shutdown::on_signal()?;
+    config.check()?;
     if config.node.disks.is_empty() {
         return Err(UserError::new("node.disks: name at least one folder").into());
     }

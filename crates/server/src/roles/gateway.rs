@@ -15,6 +15,7 @@ use crate::{
 /// Runs until a signal.
 pub(crate) async fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()> {
     let stop = shutdown::on_signal()?;
+    config.check()?;
     let metrics = telemetry::metrics::install();
     let Some(credentials) = config.credentials()? else {
         return Err(UserError::new(
