@@ -132,6 +132,13 @@ impl RaftGroup {
     }
 }
 
+impl Drop for RaftGroup {
+    /// A group that nobody holds any more ends; that is no failure of this node.
+    fn drop(&mut self) {
+        self.pulse.close();
+    }
+}
+
 #[async_trait]
 impl ConsensusGroup for RaftGroup {
     fn id(&self) -> GroupId {

@@ -268,3 +268,17 @@ async fn strangers_are_refused_also_after_a_restart() {
     }
     node.stop().await;
 }
+
+/// A process that is told to stop while it starts drops what it has: no reason to abort.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_is_dropped_has_not_failed() {
+    let mut cluster = single(RaftTimings::for_tests()).await;
+    cluster.put("a", "1").await;
+    cluster.nodes[0].abandon();
+    // Opens once everything of before has ended.
+    cluster.nodes[0].start().await;
+    assert!(cluster.nodes[0].fatal.lock().is_empty(), "{:?}", cluster.nodes[0].fatal.lock());
+    cluster.leader().await;
+    assert_eq!(cluster.nodes[0].rows()["a"], "1");
+    cluster.stop().await;
+}

@@ -31,7 +31,8 @@ const ROWS_MAX: u32 = 100;
 /// Hints that wait here at most, beyond the readers' own queue; further ones are dropped:
 /// the next reader says it again.
 const HINTS_MAX: usize = 4096;
-/// Times that a hint is tried.
+/// Times that a hint is tried, a walk over the repair rows apart: nobody else may know of
+/// the damage, and a disk may be away for a moment.
 const HINT_TRIES_MAX: u8 = 3;
 
 /// The worker that gives blobs their missing shards back.
@@ -40,6 +41,9 @@ pub struct ShardRepairer {
     settings: Settings,
     hints: Option<mpsc::Receiver<RepairHint>>,
     waiting: VecDeque<(RepairHint, u8)>,
+    /// Hints that did not succeed; their turn comes with the next walk.
+    again: VecDeque<(RepairHint, u8)>,
+    /// The shards of both.
     waiting_ids: BTreeSet<ShardId>,
     rows: VecDeque<(GroupId, RepairRow)>,
     /// Where the walk over the partitions' repair rows is.
@@ -75,6 +79,7 @@ impl ShardRepairer {
             objects,
             settings,
             waiting: VecDeque::new(),
+            again: VecDeque::new(),
             waiting_ids: BTreeSet::new(),
             rows: VecDeque::new(),
             at: None,
@@ -94,34 +99,51 @@ impl ShardRepairer {
 
     fn take_hint(&mut self, hint: RepairHint) {
         let shard = ShardId { blob: hint.blob.id, rank: hint.rank };
-        if self.waiting.len() < HINTS_MAX && self.waiting_ids.insert(shard) {
+        if self.waiting_ids.len() < HINTS_MAX && self.waiting_ids.insert(shard) {
             self.waiting.push_back((hint, 0));
         }
     }
 
     async fn repair_hint(&mut self, hint: RepairHint, tries: u8) -> Result<(), Error> {
-        let RepairHint { blob, rank, intent } = &hint;
-        let shard = ShardId { blob: blob.id, rank: *rank };
-        self.waiting_ids.remove(&shard);
-        if ask_settled(&self.objects, blob.id, intent).await? != Some(true) {
-            return Ok(());
-        }
-        match self.repair_rank(blob, *rank, intent).await {
+        let shard = ShardId { blob: hint.blob.id, rank: hint.rank };
+        match self.follow(&hint).await {
             Ok(repaired) => {
-                if ask_settled(&self.objects, blob.id, intent).await? == Some(true) {
-                    let disk = self.disk(blob, *rank)?;
-                    self.objects.shards().confirm(disk, vec![shard]).await?;
+                self.waiting_ids.remove(&shard);
+                if let Some(repaired) = repaired {
+                    self.count(repaired);
                 }
-                self.count(repaired);
+                Ok(())
+            }
+            // Says nothing about the shard.
+            Err(error @ Error::Metadata(_)) => {
+                self.again.push_back((hint, tries));
+                Err(error)
             }
             Err(error) => {
-                self.note_stuck(blob, &error);
-                if tries + 1 < HINT_TRIES_MAX && self.waiting_ids.insert(shard) {
-                    self.waiting.push_back((hint, tries + 1));
+                self.note_stuck(&hint.blob, &error);
+                if tries + 1 < HINT_TRIES_MAX {
+                    self.again.push_back((hint, tries + 1));
+                } else {
+                    self.waiting_ids.remove(&shard);
                 }
+                Ok(())
             }
         }
-        Ok(())
+    }
+
+    /// What became of the shard of a hint; `None` if its blob is referenced no more.
+    async fn follow(&self, hint: &RepairHint) -> Result<Option<Rank>, Error> {
+        let RepairHint { blob, rank, intent } = hint;
+        if ask_settled(&self.objects, blob.id, intent).await? != Some(true) {
+            return Ok(None);
+        }
+        let repaired = self.repair_rank(blob, *rank, intent).await?;
+        if ask_settled(&self.objects, blob.id, intent).await? == Some(true) {
+            let disk = self.disk(blob, *rank)?;
+            let shard = ShardId { blob: blob.id, rank: *rank };
+            self.objects.shards().confirm(disk, vec![shard]).await?;
+        }
+        Ok(Some(repaired))
     }
 
     async fn repair_row(&mut self, partition: GroupId, row: RepairRow) -> Result<(), Error> {
@@ -205,9 +227,16 @@ impl ShardRepairer {
             }
         }
         match self.write(blob, disk, shard, intent).await {
-            // A write that broke off left a beginning that does not go on with this one.
-            // It was never sealed, so nobody can have read it.
-            Err(Error::Shard(ShardError::Failed { .. })) => {
+            // A write that broke off left a beginning that does not go on with this one, or
+            // that the disk cannot read. It was never sealed, so nobody can have read it.
+            // Unless the shard turned up meanwhile: then it may be the last that some stripe
+            // has.
+            Err(Error::Shard(ShardError::Failed { .. } | ShardError::Corrupt { .. })) => {
+                match self.probe(blob, disk, shard).await? {
+                    Probe::Good => return Ok(Rank::Found),
+                    Probe::Absent => {}
+                    Probe::Corrupt => return Err(ShardError::Corrupt { disk, shard }.into()),
+                }
                 self.objects.shards().delete(disk, vec![shard]).await?;
                 self.write(blob, disk, shard, intent).await?;
             }
@@ -302,6 +331,7 @@ impl Worker for ShardRepairer {
             return Ok(Step::More);
         }
         if !std::mem::replace(&mut self.walking, true) {
+            self.waiting.append(&mut self.again);
             return Ok(Step::Idle);
         }
         if self.at.is_none() {

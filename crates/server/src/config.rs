@@ -9,9 +9,10 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf};
 use figment::{
     Figment,
     providers::{Env, Format, Serialized, Toml},
+    value::Value,
 };
 use placement::Domain;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use types::{ErasurePolicy, NodeId};
 
 use crate::{credentials::Credentials, error::UserError};
@@ -197,10 +198,19 @@ impl Default for WorkersSection {
     }
 }
 
-/// Text that never shows in logs.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Text that never shows in logs, nor in the error about a file that holds it.
+#[derive(Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub(crate) struct Secret(pub String);
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // A derived implementation would name the value that it did not expect.
+        let value = <Value as Deserialize>::deserialize(deserializer)?;
+        let text = value.into_string().map(Self);
+        text.ok_or_else(|| D::Error::custom("a secret is text: put it in quotes"))
+    }
+}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -214,34 +224,55 @@ impl Config {
         let shown = file.display();
         let text = std::fs::read_to_string(file)
             .map_err(|error| UserError::new(format!("config file {shown}: {error}")))?;
-        let figment = Figment::from(Serialized::defaults(Config::default()))
-            .merge(Toml::string(&text))
-            .merge(
-                Env::prefixed("SHARDLAKE_").filter(|key| key.as_str().contains("__")).split("__"),
-            );
-        let figment = sets.iter().try_fold(figment, |figment, set| {
-            let (key, value) = set
-                .split_once('=')
-                .ok_or_else(|| UserError::new(format!("--set {set:?}: write section.key=value")))?;
-            Ok::<_, UserError>(figment.merge((key, toml_value(value))))
-        })?;
-        let mut config: Config = figment.extract().map_err(|error| {
-            // A parse error draws the place over several lines; one line is the rule here.
-            let text = error.to_string();
-            let words: Vec<&str> = text.split_whitespace().filter(|word| *word != "|").collect();
-            UserError::new(format!("config file {shown}: {}", words.join(" ")))
-        })?;
+        let variables = Env::prefixed("SHARDLAKE_")
+            .filter(|key| key.as_str().contains("__"))
+            .split("__")
+            .iter()
+            .map(|(key, text)| (key.to_string(), text))
+            .collect::<Vec<_>>();
+        let mut config = Self::parse(&text, &variables, sets)
+            .map_err(|error| UserError::new(format!("config file {shown}: {error}")))?;
         config.take_root_from_environment();
         config.take_secret_from_file()?;
         Ok(config)
     }
 
-    /// The two variables that `shardlake dev` documents work for every role.
+    /// The text of a file under variables (`section.key` and text) under flags.
+    fn parse(text: &str, variables: &[(String, String)], sets: &[String]) -> Result<Self, String> {
+        let defaults = Value::serialize(Config::default()).map_err(|error| error.to_string())?;
+        let is_text = |key: &str| matches!(defaults.find_ref(key), Some(Value::String(..)));
+        let mut figment =
+            Figment::from(Serialized::defaults(Config::default())).merge(Toml::string(text));
+        for (key, text) in variables {
+            let value = match is_text(key) && !text.starts_with('"') {
+                true => text.as_str().into(),
+                false => text.parse::<Value>().unwrap_or_else(|never| match never {}),
+            };
+            figment = figment.merge((key.as_str(), value));
+        }
+        for set in sets {
+            let (key, text) = set
+                .split_once('=')
+                .ok_or_else(|| format!("--set {set:?}: write section.key=value"))?;
+            let value = match is_text(key) && !text.starts_with('"') {
+                true => text.into(),
+                false => toml_value(text),
+            };
+            figment = figment.merge((key, value));
+        }
+        // What follows the first line shows the file's own text, which may be a secret.
+        let first_line = |text: String| text.lines().next().unwrap_or_default().to_owned();
+        figment.extract().map_err(|error| first_line(error.to_string()))
+    }
+
+    /// The two variables that `shardlake dev` documents work for every role. An empty one
+    /// is none: container files pass on what is not set as empty.
     fn take_root_from_environment(&mut self) {
-        if let Ok(key) = std::env::var("SHARDLAKE_ROOT_ACCESS_KEY") {
+        let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        if let Some(key) = variable("SHARDLAKE_ROOT_ACCESS_KEY") {
             self.root.access_key = key;
         }
-        if let Ok(key) = std::env::var("SHARDLAKE_ROOT_SECRET_KEY") {
+        if let Some(key) = variable("SHARDLAKE_ROOT_SECRET_KEY") {
             self.root.secret_key = Secret(key);
         }
     }
@@ -321,13 +352,20 @@ impl Config {
         Credentials::new(&self.root.access_key, &self.root.secret_key.0).map(Some)
     }
 
-    /// `node.advertise`, or the listen address.
-    pub(crate) fn advertise(&self) -> String {
-        if self.node.advertise.is_empty() {
-            self.node.listen.to_string()
-        } else {
-            self.node.advertise.clone()
+    /// `node.advertise`, or the listen address. One that means every address of a machine
+    /// is refused: whoever dials it reaches himself.
+    pub(crate) fn advertise(&self) -> Result<String, UserError> {
+        if !self.node.advertise.is_empty() {
+            return Ok(self.node.advertise.clone());
         }
+        if self.node.listen.ip().is_unspecified() {
+            return Err(UserError::new(format!(
+                "node.advertise: say as host:port how other nodes reach this one, for it listens \
+                 on every address ({})",
+                self.node.listen
+            )));
+        }
+        Ok(self.node.listen.to_string())
     }
 }
 
@@ -339,3 +377,6 @@ fn toml_value(text: &str) -> figment::value::Value {
         Err(_) => text.into(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -200,6 +200,13 @@ impl TestNode {
         }
     }
 
+    /// Lets go of everything without a shutdown, as a process does that is told to stop
+    /// while it starts.
+    pub fn abandon(&mut self) {
+        self.fabric.detach(self.id);
+        self.running = None;
+    }
+
     pub fn host(&self) -> &Arc<Host> {
         &self.running.as_ref().expect("running").0
     }

@@ -62,6 +62,10 @@ pub struct TestDisk {
     pub down: AtomicBool,
     /// The client knows that it is down.
     pub suspected: AtomicBool,
+    /// What was begun of a shard cannot be compared with, until it is deleted.
+    pub damaged: AtomicBool,
+    /// Reads find nothing until the next put, as while a node starts.
+    pub hidden: AtomicBool,
     /// Calls of each kind take so long, in milliseconds.
     pub read_ms: AtomicU64,
     pub put_ms: AtomicU64,
@@ -140,6 +144,8 @@ impl TestCluster {
                 store: MemoryStore::new(1 << 30, shared.clone()),
                 down: AtomicBool::new(false),
                 suspected: AtomicBool::new(false),
+                damaged: AtomicBool::new(false),
+                hidden: AtomicBool::new(false),
                 read_ms: AtomicU64::new(0),
                 put_ms: AtomicU64::new(0),
                 reads: AtomicU64::new(0),
@@ -354,6 +360,10 @@ impl Shards for TestCluster {
     async fn put(&self, disk: DiskId, put: PutChunks) -> Result<(), ShardError> {
         let found = self.reach(disk)?;
         found.puts.fetch_add(1, Ordering::SeqCst);
+        found.hidden.store(false, Ordering::SeqCst);
+        if found.damaged.load(Ordering::SeqCst) {
+            return Err(ShardError::Corrupt { disk, shard: put.shard });
+        }
         wait(&found.put_ms).await;
         self.reach(disk)?.store.put(put).await.map_err(|error| shard_error(disk, error))
     }
@@ -365,12 +375,16 @@ impl Shards for TestCluster {
     async fn read(&self, disk: DiskId, shard: ShardId, stripe: u32) -> Result<Chunk, ShardError> {
         let found = self.reach(disk)?;
         found.reads.fetch_add(1, Ordering::SeqCst);
+        if found.hidden.load(Ordering::SeqCst) {
+            return Err(ShardError::NotFound { disk, shard });
+        }
         wait(&found.read_ms).await;
         let read = self.reach(disk)?.store.read(shard, stripe).await;
         read.map_err(|error| shard_error(disk, error))
     }
 
     async fn delete(&self, disk: DiskId, shards: Vec<ShardId>) -> Result<(), ShardError> {
+        self.reach(disk)?.damaged.store(false, Ordering::SeqCst);
         self.reach(disk)?.store.delete(shards).await.map_err(|error| shard_error(disk, error))
     }
 

@@ -1,7 +1,10 @@
 //! Missing and corrupt shards come back, and any two other disks may then be lost.
 
+use std::sync::atomic::Ordering;
+
 use cluster::Metadata;
 use metastore::api::{IndexQuery, IndexView};
+use objects::request::RangeRequest;
 use proto::shards::ShardState;
 use repair::{Settings, ShardRepairer, Worker};
 use shardstore::ShardStore;
@@ -9,7 +12,7 @@ use types::{Condition, ShardId};
 
 use crate::{
     drain,
-    support::{BUCKET, TestCluster, blob_of, content, get, put},
+    support::{BUCKET, TestCluster, blob_of, content, get, get_range, put},
 };
 
 async fn repair_rows(cluster: &TestCluster) -> usize {
@@ -89,6 +92,62 @@ async fn readers_hints_bring_corrupt_and_lost_shards_back() {
         cluster.take_down(disks[disk]);
     }
     assert_eq!(get(&objects, "key").await.expect("readable"), bytes);
+}
+
+/// A write broke off, and the disk cannot read what it had begun: repair cannot go on with
+/// it, and must not wait for ever.
+#[tokio::test]
+async fn a_damaged_beginning_is_written_anew() {
+    let (cluster, objects) = TestCluster::six().await;
+    let mut repairer = ShardRepairer::new(objects.clone(), Settings::default());
+    let (id, disk) = cluster.disk(1);
+    cluster.take_down(id);
+    let bytes = content(1, 9 << 20);
+    put(&objects, "key", &bytes).await.expect("five");
+    cluster.bring_up(id);
+    disk.damaged.store(true, Ordering::SeqCst);
+    drain(&mut repairer).await;
+    assert_eq!(repair_rows(&cluster).await, 0, "{}", repairer.status().1);
+    assert_eq!(cluster.shard_count().await, 6);
+}
+
+/// A shard that was not found turns up before it is written again (its node had just begun
+/// to serve). It may be the last that some stripe has: it must not be deleted.
+#[tokio::test]
+async fn a_shard_that_turns_up_meanwhile_is_kept() {
+    let (cluster, objects) = TestCluster::six().await;
+    let mut repairer = ShardRepairer::new(objects.clone(), Settings::default());
+    let bytes = content(1, 8 << 20);
+    let blob = blob_of(&put(&objects, "key", &bytes).await.expect("up"));
+    let disks = cluster.group_disks(blob.pg);
+    cluster.disks[&disks[0]].hidden.store(true, Ordering::SeqCst);
+    let range = Some(RangeRequest::FromTo(0, 9));
+    assert_eq!(get_range(&objects, "key", range).await.expect("readable"), bytes[..10]);
+    for rank in [1u8, 2] {
+        let shard = ShardId { blob: blob.id, rank };
+        assert!(cluster.disks[&disks[usize::from(rank)]].store.flip_bit(shard, 1, 5));
+    }
+    drain(&mut repairer).await;
+    assert_eq!(get(&objects, "key").await.expect("readable with rank 0"), bytes);
+}
+
+/// Nobody but the reader knows of the damage: its hint must outlast a disk that is away for
+/// a moment, also when the shard was deleted already to be written again.
+#[tokio::test]
+async fn a_hint_outlasts_a_disk_that_does_not_answer() {
+    let (cluster, objects) = TestCluster::six().await;
+    let mut repairer = ShardRepairer::new(objects.clone(), Settings::default());
+    let bytes = content(1, 100_000);
+    let blob = blob_of(&put(&objects, "key", &bytes).await.expect("up"));
+    let disk = cluster.group_disks(blob.pg)[0];
+    cluster.disks[&disk].store.wipe();
+    assert_eq!(get(&objects, "key").await.expect("readable"), bytes);
+    cluster.disks[&disk].suspected.store(true, Ordering::SeqCst);
+    drain(&mut repairer).await;
+    assert_eq!(cluster.shard_count().await, 5);
+    cluster.bring_up(disk);
+    drain(&mut repairer).await;
+    assert_eq!(cluster.shard_count().await, 6, "{}", repairer.status().1);
 }
 
 /// A hint about an object that is gone must not bring its shards back.

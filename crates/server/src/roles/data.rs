@@ -26,6 +26,7 @@ pub(crate) async fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::
     if config.node.disks.is_empty() {
         return Err(UserError::new("node.disks: name at least one folder").into());
     }
+    let address = config.advertise()?;
     let metrics = telemetry::metrics::install();
     let credentials = config.credentials()?;
     let folder = &config.node.data;
@@ -51,7 +52,7 @@ pub(crate) async fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::
         id: None,
         instance: identity.instance,
         role: Role::Data,
-        address: config.advertise(),
+        address,
         location: Location { zone: config.node.zone.clone(), rack: config.node.rack.clone() },
     };
     let opening = DataPart::open(&config.node.disks, cluster, &registration, &network.metadata);

@@ -131,7 +131,8 @@ pub(crate) async fn run(args: DevArgs) -> anyhow::Result<()> {
         gateway_part::object_settings(&gateway_section, &workers_section),
     );
     let workers = workers_part::start(objects.clone(), &workers_section, stop.clone(), || true);
-    wait_for_groups(&metadata).await;
+    // A signal ends the waiting; what follows then starts and stops in order.
+    stop.run_until_cancelled(wait_for_groups(&metadata)).await;
     let gateway =
         GatewayPart::start(listener, objects, &credentials, &gateway_section, stop.clone())?;
     let source = Arc::new(Source::new(metadata, workers.clone()));

@@ -4,13 +4,15 @@
 //! Until [`Late::set`], `hello` answers that there is no cluster only if the folder is
 //! new. A folder that knows its cluster does not answer yet: whoever joins must neither
 //! take it for an empty one nor take a cluster's word before that node can say which
-//! instances the cluster has seen. Everything else is answered "not leader".
+//! instances the cluster has seen. For the same reason a node that joins gets no answer
+//! from one that has entries of the root group which it has not applied: the joiner's own
+//! record may be among them. Everything else is answered "not leader".
 
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use consensus::Host;
+use consensus::{Host, Status};
 use futures::stream::BoxStream;
 use metastore::MetaNode;
 use proto::{
@@ -52,6 +54,12 @@ impl Late {
     }
 }
 
+/// The first entry, which forms the group, says nothing about instances; a founder that
+/// has no other must answer, or nobody could join it.
+fn has_more_than_it_applied(root: &Status) -> bool {
+    root.last_log_index > root.applied_index
+}
+
 #[async_trait]
 impl MetaService for Late {
     async fn hello(&self, asker: NodeId) -> Result<Hello, RpcError> {
@@ -62,7 +70,13 @@ impl MetaService for Late {
             let version = u32::from(metastore::api::VERSION);
             return Ok(Hello { cluster: None, node: self.node, known_instance: None, version });
         };
+        // Asked before the rows are read, so that they are as new at least.
+        let behind =
+            meta.group(GroupId::ROOT).is_none_or(|root| has_more_than_it_applied(&root.status()));
         let mut hello = meta.hello(asker).await?;
+        if behind && asker != NodeId(0) && hello.known_instance.is_none() {
+            return Err(self.not_yet());
+        }
         hello.cluster = hello.cluster.or_else(|| self.identity.cluster());
         Ok(hello)
     }
@@ -106,5 +120,31 @@ impl RaftService for Late {
         chunks: BoxStream<'static, Result<Bytes, RpcError>>,
     ) -> Result<Bytes, RpcError> {
         self.host()?.snapshot(address, payload, chunks).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn only_who_has_applied_its_log_can_say_whom_the_cluster_has_seen() {
+        let root = |last_log_index, applied_index| Status {
+            group: GroupId::ROOT,
+            node: NodeId(1),
+            term: 1,
+            leader: None,
+            last_log_index,
+            applied_index,
+            snapshot_index: 0,
+            voters: BTreeSet::new(),
+            stopped: None,
+        };
+        assert!(has_more_than_it_applied(&root(9, 8)), "9 may register the one that asks");
+        assert!(has_more_than_it_applied(&root(9, 0)), "just opened after a power loss");
+        assert!(!has_more_than_it_applied(&root(9, 9)));
+        assert!(!has_more_than_it_applied(&root(0, 0)), "the founder, before anybody joined");
     }
 }
