@@ -16,6 +16,15 @@ pub enum Error {
     /// Chunks could not be read or computed.
     #[error(transparent)]
     Objects(#[from] objects::Error),
+    /// Damage is spread over so many shards that replacing one needs good stripes of other
+    /// damaged ones, and this process is not the only repairer. The blob stays readable.
+    #[error("only {whole} other shards are whole, and {needed} are needed to replace one safely")]
+    TooFewWhole {
+        /// Other shards of the blob that are intact in every stripe.
+        whole: usize,
+        /// As many as a stripe has data chunks.
+        needed: usize,
+    },
     /// An index partition gave an answer that does not belong to the question.
     #[error("metadata gave an answer that does not belong: {0}")]
     Unexpected(String),

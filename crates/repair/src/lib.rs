@@ -23,8 +23,9 @@ pub use orphans::OrphanSweeper;
 pub use settings::Settings;
 pub use worker::{Step, Worker, WorkerState, WorkerStatus, Workers};
 
-/// Starts all workers over an object layer. They run until [`Workers::shutdown`]; every
-/// gateway or data node may run them, also several at once: each step can be repeated.
+/// Starts all workers over an object layer. They run until [`Workers::shutdown`]. Several
+/// processes may run them, since each step can be repeated, but at most one of them with
+/// [`Settings::sole_repairer`].
 pub fn start(objects: &Objects, settings: &Settings) -> Workers {
     let workers = Workers::new(settings.throttle_percent);
     workers.spawn(GarbageCollector::new(objects.clone(), settings.clone()));

@@ -220,6 +220,9 @@ impl ShardRepairer {
             Probe::Corrupt => {
                 // Its good chunks are the last resort of other stripes: it may go only once
                 // every stripe was computed without it.
+                if !self.settings.sole_repairer {
+                    self.check_others_whole(blob, rank).await?;
+                }
                 for stripe in 0..blob.layout().stripes() {
                     self.objects.rebuild_chunks(blob, stripe, &[rank]).await?;
                 }
@@ -247,6 +250,23 @@ impl ShardRepairer {
             Probe::Absent => Err(ShardError::NotFound { disk, shard }.into()),
             Probe::Corrupt => Err(ShardError::Corrupt { disk, shard }.into()),
         }
+    }
+
+    /// Whether `k` shards other than `rank` are intact from the first stripe to the last.
+    async fn check_others_whole(&self, blob: &BlobRef, rank: u8) -> Result<(), Error> {
+        let mut whole = 0;
+        for (other, disk) in (0u8..).zip(self.objects.disks_of(blob)?) {
+            if other == rank {
+                continue;
+            }
+            let shard = ShardId { blob: blob.id, rank: other };
+            // A disk that does not answer may hold a whole shard or not: it does not count.
+            if matches!(self.probe(blob, disk, shard).await, Ok(Probe::Good)) {
+                whole += 1;
+            }
+        }
+        let needed = blob.policy.k();
+        if whole >= needed { Ok(()) } else { Err(Error::TooFewWhole { whole, needed }) }
     }
 
     async fn probe(&self, blob: &BlobRef, disk: DiskId, shard: ShardId) -> Result<Probe, Error> {

@@ -13,6 +13,11 @@ pub struct Settings {
     pub orphan_interval_ms: u64,
     /// How often the repair rows are looked at when nothing could be done.
     pub repair_interval_ms: u64,
+    /// Whether no other process of the cluster repairs shards at the same time. Only then
+    /// may a corrupt shard be replaced with the help of other corrupt ones (their good
+    /// stripes): two repairers that each lean on the shard that the other one deletes would
+    /// lose both. One that is not alone leans on whole shards, which nobody deletes.
+    pub sole_repairer: bool,
     /// Rest after each step, in per cent of the time that the step took; 0 is full speed.
     pub throttle_percent: u32,
 }
@@ -25,6 +30,7 @@ impl Default for Settings {
             garbage_interval_ms: 60 * 1000,
             orphan_interval_ms: 6 * 3600 * 1000,
             repair_interval_ms: 3 * 1000,
+            sole_repairer: true,
             throttle_percent: 100,
         }
     }

@@ -187,6 +187,31 @@ pub(crate) struct WorkersSection {
     pub(crate) write_deadline_s: u64,
 }
 
+impl WorkersSection {
+    /// The shortest grace of deleted bytes. A shard that comes late, up to 5 s after its
+    /// commit, is confirmed without asking the index: it must not outlive the collection.
+    const GC_GRACE_S_MIN: u64 = 10;
+    /// The shortest time for a write.
+    const WRITE_DEADLINE_S_MIN: u64 = 60;
+
+    /// Refuses times under which the promises would not hold. `prefix` goes before the
+    /// names in the message.
+    pub(crate) fn check(&self, prefix: &str) -> Result<(), UserError> {
+        if self.gc_grace_s < Self::GC_GRACE_S_MIN {
+            let min = Self::GC_GRACE_S_MIN;
+            return Err(UserError::new(format!(
+                "{prefix}gc_grace_s: choose {min} seconds or more"
+            )));
+        }
+        if self.write_deadline_s < Self::WRITE_DEADLINE_S_MIN {
+            let min = Self::WRITE_DEADLINE_S_MIN;
+            let text = format!("{prefix}write_deadline_s: choose {min} seconds or more");
+            return Err(UserError::new(text));
+        }
+        Ok(())
+    }
+}
+
 impl Default for WorkersSection {
     fn default() -> Self {
         Self {
@@ -297,6 +322,7 @@ impl Config {
     pub(crate) fn check(&self) -> Result<(), UserError> {
         self.policy()?;
         self.domain()?;
+        self.workers.check("workers.")?;
         self.meta().map(|_| ())
     }
 

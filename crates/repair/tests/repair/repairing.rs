@@ -183,3 +183,41 @@ async fn a_corrupt_shard_stays_while_others_need_its_good_chunks() {
     assert_eq!(get(&objects, "key").await.expect("still readable"), bytes);
     assert_eq!(cluster.shard_count().await, 6, "no shard was deleted that cannot be rebuilt");
 }
+
+/// Every gateway runs a repairer. Three ranks are corrupt, each in another stripe: each
+/// repairer could compute its rank with the good chunks of the other two, all three would
+/// delete, and every stripe would be left with three chunks of the four it needs.
+#[tokio::test]
+async fn repairers_that_are_not_alone_lean_on_whole_shards_only() {
+    let (cluster, objects) = TestCluster::six().await;
+    let together = Settings { sole_repairer: false, ..Settings::default() };
+    let mut repairer = ShardRepairer::new(objects.clone(), together);
+    let bytes = content(1, 12 << 20);
+    let blob = blob_of(&put(&objects, "key", &bytes).await.expect("up"));
+    objects.settle().await;
+    let disks = cluster.group_disks(blob.pg);
+    for (rank, stripe) in [(0u8, 0), (1, 1), (2, 2)] {
+        let shard = ShardId { blob: blob.id, rank };
+        assert!(cluster.disks[&disks[usize::from(rank)]].store.flip_bit(shard, stripe, 5));
+    }
+    assert_eq!(get(&objects, "key").await.expect("readable"), bytes);
+    drain(&mut repairer).await;
+    assert_eq!(repairer.status().0, 0, "nothing was replaced");
+    assert_eq!(cluster.shard_count().await, 6, "nothing was deleted");
+    assert_eq!(get(&objects, "key").await.expect("still readable"), bytes);
+
+    // Two corrupt ranks leave four whole ones: each may be replaced, whoever else is at it.
+    let (cluster, objects) = TestCluster::six().await;
+    let together = Settings { sole_repairer: false, ..Settings::default() };
+    let mut repairer = ShardRepairer::new(objects.clone(), together);
+    let blob = blob_of(&put(&objects, "key", &bytes).await.expect("up"));
+    objects.settle().await;
+    let disks = cluster.group_disks(blob.pg);
+    for (rank, stripe) in [(0u8, 0), (1, 1)] {
+        let shard = ShardId { blob: blob.id, rank };
+        assert!(cluster.disks[&disks[usize::from(rank)]].store.flip_bit(shard, stripe, 5));
+    }
+    assert_eq!(get(&objects, "key").await.expect("readable"), bytes);
+    drain(&mut repairer).await;
+    assert_eq!(repairer.status().0, 2);
+}

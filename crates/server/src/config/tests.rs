@@ -65,3 +65,12 @@ fn a_node_that_listens_everywhere_must_say_where_it_is() {
     let config = Config::parse("", &[at("10.0.0.1:7000")], &[]).expect("fine");
     assert_eq!(config.advertise().expect("the listen address"), "10.0.0.1:7000");
 }
+
+#[test]
+fn times_under_which_promises_would_break_are_refused() {
+    WorkersSection::default().check("workers.").expect("the defaults are fine");
+    let short = WorkersSection { gc_grace_s: 9, ..WorkersSection::default() };
+    assert!(short.check("workers.").expect_err("short").to_string().contains("gc_grace_s"));
+    let short = WorkersSection { write_deadline_s: 0, ..WorkersSection::default() };
+    assert!(short.check("workers.").expect_err("short").to_string().contains("write_deadline_s"));
+}

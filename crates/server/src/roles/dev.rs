@@ -81,6 +81,11 @@ pub(crate) struct DevArgs {
 /// Runs until a signal.
 pub(crate) async fn run(args: DevArgs) -> anyhow::Result<()> {
     let stop = shutdown::on_signal()?;
+    let workers_section = WorkersSection {
+        gc_grace_s: args.gc_grace_s.unwrap_or(WorkersSection::default().gc_grace_s),
+        ..WorkersSection::default()
+    };
+    workers_section.check("--")?;
     telemetry::init(telemetry::Settings { json: args.log_json, filter: args.log.clone() })
         .map_err(|error| UserError::new(format!("--log: {error}")))?;
     let metrics = telemetry::metrics::install();
@@ -118,10 +123,6 @@ pub(crate) async fn run(args: DevArgs) -> anyhow::Result<()> {
     let following = metadata.clone();
     tokio::spawn(async move { following.keep_map_fresh().await });
 
-    let workers_section = WorkersSection {
-        gc_grace_s: args.gc_grace_s.unwrap_or(WorkersSection::default().gc_grace_s),
-        ..WorkersSection::default()
-    };
     let gateway_section =
         GatewaySection { domains: args.domains.clone(), ..GatewaySection::default() };
     let objects = objects::Objects::new(

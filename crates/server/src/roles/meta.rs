@@ -32,6 +32,7 @@ use crate::{
 /// Runs until a signal.
 pub(crate) async fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()> {
     let stop = shutdown::on_signal()?;
+    config.check()?;
     let node = NodeId(config.node.id);
     let nodes = config.meta()?;
     let Some(address) = nodes.get(&node).cloned() else {

@@ -3,7 +3,8 @@
 //! The metadata node that leads the root group runs all of them, so that each runs once
 //! a cluster; two at a time (a leader that does not know yet that it lost) do no harm,
 //! because every step can be repeated. Gateways run the shard repairer besides: their
-//! readers are the ones that meet corrupt and missing chunks.
+//! readers are the ones that meet corrupt and missing chunks. Not being alone, they lean
+//! on whole shards only (`repair::Settings::sole_repairer`).
 
 use std::{sync::Arc, time::Duration};
 
