@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 LAYERS = [
-    {"types", "erasure", "placement", "iam", "pins"},
+    {"types", "erasure", "placement", "lifecycle", "iam", "pins"},
     {"consensus", "proto", "platform", "telemetry"},
     {"metastore", "shardstore", "recordlog", "kms", "cluster"},
     {"objects", "streams", "repair"},

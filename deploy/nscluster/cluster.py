@@ -1,14 +1,16 @@
 """The cluster as a whole: up, down, status, and kill or start of single nodes."""
 
+import json
 import os
 import shutil
 import signal
+import subprocess
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 from . import network
-from .layout import ADMIN_PORT, ALL, BALANCER, BY_NAME, GATEWAYS, NODES, S3_PORT, Node
+from .layout import ADMIN_PORT, ALL, BALANCER, BY_NAME, GATEWAYS, META, NODES, S3_PORT, Node
 from .process import Process, wait_until
 from .settings import load_secrets, node_config, write_private
 
@@ -20,7 +22,7 @@ class ClusterError(Exception):
 
 
 class Cluster:
-    """3 metadata nodes, 6 data nodes, 2 gateways and the balancer.
+    """3 metadata nodes, 6 data nodes, 2 gateways (or SHARDLAKE_NS_GATEWAYS) and the balancer.
 
     `folder` holds each node's configuration, data, log and pid file; `extra` is merged into every
     node's configuration, as `{"workers": {"gc_grace_s": 1}}`.
@@ -39,6 +41,11 @@ class Cluster:
     @property
     def admin(self) -> str:
         return f"http://{BALANCER.address}:{ADMIN_PORT}"
+
+    @property
+    def gateways(self) -> list[str]:
+        """S3 at each gateway, past the balancer."""
+        return [f"http://{gateway.address}:{S3_PORT}" for gateway in GATEWAYS]
 
     @property
     def keys(self) -> dict[str, str]:
@@ -103,6 +110,26 @@ class Cluster:
         """Each node, its pid, and what its readiness check says."""
         return [(node, self.processes[node.name].pid(), self._health(node)) for node in ALL]
 
+    def admin_status(self) -> dict:
+        """What `shardlake admin status` knows of the cluster; nothing while nobody answers."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("SHARDLAKE_")}
+        environment["SHARDLAKE_ROOT_ACCESS_KEY"] = self.keys["access_key"]
+        environment["SHARDLAKE_ROOT_SECRET_KEY"] = self.keys["secret_key"]
+        command = [self.binary, "admin", "status", "--json", "--endpoint", self.admin]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30)
+        return json.loads(done.stdout)["cluster"] or {} if done.returncode == 0 else {}
+
+    def root_leader(self) -> str | None:
+        """The metadata node that leads the root group."""
+        return self._meta_name(self.admin_status().get("root_leader"))
+
+    def index_leader(self) -> str | None:
+        """The metadata node that leads the most index partitions; None unless all of them have a leader."""
+        leaders = [partition["leader"] for partition in self.admin_status().get("partitions", [])]
+        if not leaders or None in leaders:
+            return None
+        return self._meta_name(max(leaders, key=leaders.count))
+
     def get(self, path: str, address: str = BALANCER.address, seconds: float = 3) -> tuple[int, str]:
         """Status and body of an admin page; status 0 if nobody answers."""
         try:
@@ -131,6 +158,9 @@ class Cluster:
         status, body = self.get("/health/ready", node.address, 1)
         first = (body.strip().splitlines() or [""])[0]
         return "ready" if status == 200 else f"{status or 'down'} {first}"[:100]
+
+    def _meta_name(self, index: int | None) -> str | None:
+        return next((node.name for node in META if node.index == index), None)
 
     def _process(self, name: str) -> Process:
         if name not in BY_NAME:

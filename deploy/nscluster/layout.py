@@ -6,6 +6,8 @@ from dataclasses import dataclass
 # The first three numbers of the cluster's own /24 network, and the prefix of what it creates.
 SUBNET = os.environ.get("SHARDLAKE_NS_SUBNET", "10.89.7")
 PREFIX = os.environ.get("SHARDLAKE_NS_PREFIX", "shardlake")
+# The balancer knows up to three.
+GATEWAY_COUNT = int(os.environ.get("SHARDLAKE_NS_GATEWAYS", "2"))
 
 HOST_ADDRESS = f"{SUBNET}.1"
 S3_PORT = 9000
@@ -33,7 +35,7 @@ def _nodes(role: str, count: int, first: int) -> list[Node]:
 
 META = _nodes("meta", 3, 10)
 DATA = _nodes("data", 6, 20)
-GATEWAYS = _nodes("gateway", 2, 30)
+GATEWAYS = _nodes("gateway", GATEWAY_COUNT, 30)
 BALANCER = Node("balancer", "balancer", 1, f"{SUBNET}.2")
 
 # In the order in which they are started.

@@ -9,13 +9,14 @@ from pathlib import Path
 from .layout import Node
 
 
-def wait_until(what: str, seconds: float, condition) -> None:
-    """Polls until the condition holds; raises TimeoutError that names it."""
+def wait_until(what: str, seconds: float, condition):
+    """Polls until the condition is true and returns its value; raises TimeoutError that names it."""
     deadline = time.monotonic() + seconds
-    while not condition():
+    while not (value := condition()):
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what} did not happen within {seconds:.0f} s")
         time.sleep(0.05)
+    return value
 
 
 def _started_at(pid: int) -> str | None:

@@ -1,13 +1,14 @@
 //! What the clients saw, in Jepsen's terms: each operation is invoked by a process and
-//! ends `:ok` (it happened), `:fail` (it surely did not) or `:info` (nobody knows).
+//! ends `:ok` (it happened), `:fail` (it surely did not) or `:info` (nobody knows). A
+//! refusal by condition is a `:fail` that also says what the server found.
 
-use std::{fmt::Write, time::Duration};
+use std::{collections::BTreeMap, fmt::Write, time::Duration};
 
 /// A value that a client wrote; no two writes write the same.
 pub(crate) type Value = u64;
 
 /// What a client asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Call {
     /// GET.
     Read,
@@ -19,6 +20,8 @@ pub(crate) enum Call {
     Create(Value),
     /// DELETE.
     Delete,
+    /// DELETE with `If-Match` on the entity tag of the value.
+    DeleteIf(Value),
 }
 
 impl Call {
@@ -33,7 +36,11 @@ impl Call {
 pub(crate) enum Outcome {
     /// It happened. For a read: what was there; `None` for no object.
     Ok(Option<Value>),
-    /// It surely did not happen.
+    /// 412: it did not happen, because an object was there that the condition excludes.
+    Differs,
+    /// 404: it did not happen, because there was no object to match.
+    Absent,
+    /// It surely did not happen, and the answer says nothing about the object.
     Fail,
     /// A time-out, a reset, a 5xx: it may have happened, or may yet.
     Info,
@@ -56,21 +63,25 @@ pub(crate) struct Operation {
     pub(crate) outcome: Outcome,
 }
 
+impl Operation {
+    /// Whether it may have changed the key: a read and a refusal surely did not.
+    pub(crate) fn changes(&self) -> bool {
+        self.call.writes() && matches!(self.outcome, Outcome::Ok(_) | Outcome::Info)
+    }
+}
+
 /// All operations of a run.
 #[derive(Debug, Default)]
 pub(crate) struct History(pub(crate) Vec<Operation>);
 
 impl History {
-    /// How many ended ok, failed, and unknown.
-    pub(crate) fn outcomes(&self) -> (usize, usize, usize) {
-        let count = |wanted: fn(&Outcome) -> bool| {
-            self.0.iter().filter(|operation| wanted(&operation.outcome)).count()
-        };
-        (
-            count(|outcome| matches!(outcome, Outcome::Ok(_))),
-            count(|outcome| *outcome == Outcome::Fail),
-            count(|outcome| *outcome == Outcome::Info),
-        )
+    /// The operations of each key, in the order of the keys.
+    pub(crate) fn keys(&self) -> BTreeMap<u64, Vec<Operation>> {
+        let mut keys: BTreeMap<u64, Vec<Operation>> = BTreeMap::new();
+        for operation in &self.0 {
+            keys.entry(operation.key).or_default().push(*operation);
+        }
+        keys
     }
 
     /// The longest time in which no read (or no write) succeeded, in seconds.
@@ -100,13 +111,19 @@ impl History {
             let kind = match (completion, operation.outcome) {
                 (false, _) => "invoke",
                 (true, Outcome::Ok(_)) => "ok",
-                (true, Outcome::Fail) => "fail",
+                (true, Outcome::Differs | Outcome::Absent | Outcome::Fail) => "fail",
                 (true, Outcome::Info) => "info",
+            };
+            let error = match operation.outcome {
+                Outcome::Differs if completion => ", :error :differs",
+                Outcome::Absent if completion => ", :error :absent",
+                _ => "",
             };
             let (f, value) = edn_call(operation, completion);
             writeln!(
                 text,
-                "{{:index {index}, :time {}, :type :{kind}, :process {}, :f :{f}, :value [{} {value}]}}",
+                "{{:index {index}, :time {}, :type :{kind}, :process {}, :f :{f}, \
+                 :value [{} {value}]{error}}}",
                 time.as_nanos(),
                 operation.process,
                 operation.key,
@@ -125,6 +142,7 @@ fn edn_call(operation: &Operation, completion: bool) -> (&'static str, String) {
         (Call::CompareAndSet(old, new), _) => ("cas", format!("[{old} {new}]")),
         (Call::Create(value), _) => ("cas", format!("[nil {value}]")),
         (Call::Delete, _) => ("write", "nil".into()),
+        (Call::DeleteIf(old), _) => ("cas", format!("[{old} nil]")),
     }
 }
 
@@ -143,6 +161,7 @@ mod tests {
             outcome: Outcome::Ok(None),
         };
         let read = Operation { call: Call::Read, outcome: Outcome::Ok(Some(9)), ..operation };
+        let refused = Operation { call: Call::DeleteIf(4), outcome: Outcome::Absent, ..operation };
         let history = History(vec![operation]);
         assert_eq!(
             history.edn(),
@@ -152,6 +171,10 @@ mod tests {
         assert!(
             History(vec![read]).edn().ends_with(":type :ok, :process 3, :f :read, :value [7 9]}\n")
         );
-        assert_eq!(history.outcomes(), (1, 0, 0));
+        assert!(
+            History(vec![refused]).edn().ends_with(
+                ":type :fail, :process 3, :f :cas, :value [7 [4 nil]], :error :absent}\n"
+            )
+        );
     }
 }

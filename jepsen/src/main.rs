@@ -3,27 +3,34 @@
 //! history, and the history must be linearizable key by key.
 //!
 //! Reading order: [`history`] (what was seen), [`register`] (the clients), [`checker`]
-//! (the verdict), [`nemesis`] (the faults).
+//! (the verdict), [`nemesis`] (the faults), [`report`] (the page at the end).
 //!
 //! Traffic goes to the endpoints that the operator names: loopback addresses, or
-//! namespaces and container networks made for the test. The run is bounded by `--seconds`.
+//! namespaces and container networks made for the test. The run is bounded by `--seconds`
+//! and `--rounds`.
 
 mod checker;
 mod history;
 mod nemesis;
 mod register;
+mod report;
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use clap::Parser;
+use tokio::sync::oneshot;
 
-use crate::{checker::Verdict, register::Settings};
+use crate::{nemesis::Pace, register::Settings, report::Report};
 
 /// Checks that a cluster's objects are linearizable registers.
 #[derive(Parser)]
 #[command(version)]
 struct Cli {
-    /// A gateway's URL. May be repeated; clients use them in turn.
+    /// A gateway's URL. May be repeated; each operation goes to any of them.
     #[arg(long = "endpoint", required = true)]
     endpoints: Vec<String>,
     /// Access key.
@@ -35,26 +42,42 @@ struct Cli {
     /// Concurrent clients.
     #[arg(long, default_value_t = 16)]
     clients: usize,
-    /// Keys at a time. After --round-s they are left alone and fresh ones are used, so
-    /// that each key's history stays small enough to be checked exactly.
-    #[arg(long, default_value_t = 8)]
+    /// Keys at a time. After --round-operations they are left alone and fresh ones are
+    /// used, so that each key's history stays small enough to be checked exactly.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..))]
     keys: u64,
-    /// Seconds that a set of keys is used.
-    #[arg(long, default_value_t = 3)]
-    round_s: u64,
-    /// Seconds in all.
+    /// Operations on a set of keys.
+    #[arg(long, default_value_t = 800, value_parser = clap::value_parser!(u64).range(1..))]
+    round_operations: u64,
+    /// Sets of keys, at most.
+    #[arg(long)]
+    rounds: Option<u64>,
+    /// Fewer key histories than this fail the run.
+    #[arg(long, default_value_t = 1)]
+    histories_min: usize,
+    /// Seconds in all, at most.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
-    /// Bytes of each value: above 4 KiB the bytes go to the disks.
-    #[arg(long, default_value_t = 8192)]
-    value_bytes: usize,
+    /// Seconds after which an operation without an answer is unknown.
+    #[arg(long, default_value_t = 5.0)]
+    operation_s: f64,
+    /// Bytes of values, in turn: above 4 KiB the bytes go to the disks.
+    #[arg(long, value_delimiter = ',', default_value = "64,8192")]
+    value_bytes: Vec<usize>,
+    /// Plants a bug: conditions are checked by a HEAD first, then the write has none. The
+    /// run passes if that is found out.
+    #[arg(long)]
+    planted_race: bool,
     /// A fault: a shell command that causes it and one that heals it, as `CAUSE => HEAL`.
     /// May be repeated; faults take turns.
     #[arg(long = "fault", value_name = "CAUSE => HEAL")]
     faults: Vec<String>,
-    /// Seconds that a fault lasts, and then the seconds until the next.
+    /// Seconds that a fault lasts.
     #[arg(long, default_value_t = 8)]
     fault_s: u64,
+    /// Seconds before the first fault and between two; by default what a fault lasts.
+    #[arg(long)]
+    calm_s: Option<u64>,
     /// The seed of the clients' choices; printed, to be given again.
     #[arg(long)]
     seed: Option<u64>,
@@ -73,32 +96,50 @@ async fn main() -> anyhow::Result<ExitCode> {
         secret_key: cli.secret_key.clone(),
         clients: cli.clients,
         keys: cli.keys,
-        round: Duration::from_secs(cli.round_s.max(1)),
+        round_operations: cli.round_operations,
+        rounds: cli.rounds.unwrap_or(u64::MAX),
         length: Duration::from_secs(cli.seconds),
-        value_bytes: cli.value_bytes.max(8),
+        operation_max: Duration::try_from_secs_f64(cli.operation_s)?,
+        value_bytes: cli.value_bytes.iter().map(|bytes| *bytes.max(&8)).collect(),
+        planted_race: cli.planted_race,
         seed,
     };
-    let faults = nemesis::parse(&cli.faults)?;
-    let nemesis = tokio::spawn(nemesis::run(
-        faults,
-        Duration::from_secs(cli.fault_s.max(1)),
-        settings.length,
-    ));
-    let history = register::run(settings).await?;
-    nemesis.await??;
+    let began = Instant::now();
+    let (stop, stopped) = oneshot::channel();
+    let pace = Pace {
+        calm: Duration::from_secs(cli.calm_s.unwrap_or(cli.fault_s).max(1)),
+        lasts: Duration::from_secs(cli.fault_s.max(1)),
+    };
+    let nemesis = tokio::spawn(nemesis::run(nemesis::parse(&cli.faults)?, pace, began, stopped));
+    let history = register::run(settings, began).await;
+    // The nemesis may have ended by a command that failed: that is said below.
+    let _ = stop.send(());
+    let faults = nemesis.await??;
+    let history = history?;
     std::fs::create_dir_all(&cli.out)?;
     std::fs::write(cli.out.join("history.edn"), history.edn())?;
     let verdict = checker::check(&history);
     std::fs::write(cli.out.join("results.edn"), verdict.edn(seed))?;
-    say(&history, &verdict, seed);
-    Ok(if verdict.valid() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let report = Report {
+        history: &history,
+        verdict: &verdict,
+        faults: &faults,
+        clients: cli.clients,
+        gateways: cli.endpoints.len(),
+        seed,
+    };
+    say(&report);
+    let histories = history.keys().len();
+    anyhow::ensure!(
+        histories >= cli.histories_min,
+        "{histories} histories are fewer than {}: raise --seconds",
+        cli.histories_min
+    );
+    let passed = if cli.planted_race { !verdict.violations.is_empty() } else { verdict.valid() };
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 #[allow(clippy::print_stdout, reason = "the program's output")]
-fn say(history: &history::History, verdict: &Verdict, seed: u64) {
-    let (ok, fail, info) = history.outcomes();
-    println!("seed {seed}: {ok} ok, {fail} failed, {info} unknown");
-    println!("longest time without a successful read  {:.2} s", history.longest_gap_s(false));
-    println!("longest time without a successful write {:.2} s", history.longest_gap_s(true));
-    println!("{verdict}");
+fn say(report: &Report<'_>) {
+    println!("{report}");
 }

@@ -1,6 +1,10 @@
 """deltalake: a transaction log whose commits rest on conditional PUT (If-None-Match)."""
 
+import json
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import polars
 import pytest
@@ -8,6 +12,9 @@ from deltalake import CommitProperties, DeltaTable, write_deltalake
 from support.clients import package_version
 from support.corpus import FLIGHTS_DISTANCE_SUM, FLIGHTS_ROWS
 from support.endpoint import REGION
+
+
+WRITER = Path(__file__).with_name("deltalake_writer.py")
 
 
 def CLIENT():
@@ -68,3 +75,55 @@ def test_concurrent_writers_lose_nothing(options, bucket, corpus):
     assert errors == []
     assert DeltaTable(uri, storage_options=options).version() == 12
     assert polars.read_delta(uri, storage_options=options).height == 13 * 1000
+
+
+def test_commits_of_several_processes(cli, options, bucket, s3):
+    """Processes share nothing but the bucket: a commit that another one overwrote would lose its rows."""
+    uri = f"s3://{bucket}/processes"
+    names, commits, rows = ("a", "b", "c", "d"), 5, 100
+    empty = polars.DataFrame(schema={"writer": polars.String, "commit": polars.Int64, "row": polars.Int64})
+    write_deltalake(uri, empty, storage_options=options)
+    environment = {**cli, "TABLE_OPTIONS": json.dumps(options)}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-B", WRITER, uri, name, str(commits)],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name in names
+    ]
+    try:
+        for process in processes:
+            assert process.stdout.readline() == "ready\n", process.stderr.read()
+        for process in processes:
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        for process in processes:
+            _, errors = process.communicate(timeout=120)
+            assert process.returncode == 0, errors
+    finally:
+        for process in processes:
+            if process.poll() is None:
+                process.kill()
+                process.wait(30)
+
+    # Every commit of every writer is a version of its own, and no version is missing.
+    table = DeltaTable(uri, storage_options=options)
+    assert table.version() == len(names) * commits
+    history = [(item["writer"], int(item["commit"])) for item in table.history() if "writer" in item]
+    assert sorted(history) == sorted((name, commit) for name in names for commit in range(commits))
+    turns = sum(one != other for (one, _), (other, _) in zip(history, history[1:]))
+    assert turns >= len(names), f"they did not race: {history}"
+    logged = [
+        item["Key"].rpartition("/")[2]
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix="processes/_delta_log/")
+        for item in page["Contents"]
+    ]
+    commits_logged = [name for name in logged if name.endswith(".json") and name[:20].isdigit()]
+    assert commits_logged == [f"{version:020}.json" for version in range(len(names) * commits + 1)]
+    read = polars.read_delta(uri, storage_options=options)
+    assert read.height == len(names) * commits * rows
+    assert read.unique().height == read.height, "no row is there twice"

@@ -1,7 +1,9 @@
-"""rclone: copy, check by download, multipart, server-side move, purge."""
+"""rclone: copy, check by download, multipart, server-side move, purge, sync of 1,000 files both ways."""
+
+import shutil
 
 from support.clients import BIN, package_version, run
-from support.corpus import tree
+from support.corpus import many, tree
 
 RCLONE = BIN / "rclone"
 
@@ -49,6 +51,61 @@ def test_sync_keeps_modification_times(cli, bucket, corpus):
     again = rclone(cli, "sync", "-v", corpus["images"], f"lake:{bucket}/i")
     assert "Copied" not in again.stderr
     assert "There was nothing to transfer" in again.stderr
+
+
+def test_sync_of_a_thousand_files_both_ways(cli, bucket, tmp_path):
+    """More keys than a page of a listing has: what a listing misses, sync would copy again or delete."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    remote = f"lake:{bucket}/tree"
+    parallel = ["--transfers", "8", "--checkers", "8"]
+    many(here, 1010)
+    rclone(cli, "sync", *parallel, here, remote)
+    assert len(rclone(cli, "lsf", "--recursive", "--files-only", remote).stdout.splitlines()) == 1010
+    rclone(cli, "check", "--download", *parallel, here, remote)
+    rclone(cli, "sync", *parallel, remote, there)
+    first = tree(here)
+    assert tree(there) == first
+
+    # Up: a tenth is gone, a tenth has changed, a tenth is new.
+    names = sorted(first)
+    for name in names[::10]:
+        (here / name).unlink()
+    for name in names[1::10]:
+        with (here / name).open("ab") as file:
+            file.write(b"# changed here\n")
+    for name in names[2::10]:
+        shutil.copyfile(here / name, here / f"{name}.copy")
+    up = rclone(cli, "sync", "-v", *parallel, here, remote).stderr
+    assert (up.count(": Deleted"), up.count(": Copied (")) == (101, 202), up[-3000:]
+    rclone(cli, "check", "--download", *parallel, here, remote)
+
+    # Down: the other folder gets exactly these changes, and a change of its own is undone.
+    (there / "not in the lake").write_text("goes away")
+    down = rclone(cli, "sync", "-v", *parallel, remote, there).stderr
+    assert (down.count(": Deleted"), down.count(": Copied (")) == (102, 202), down[-3000:]
+    assert tree(there) == tree(here) != first
+    assert "There was nothing to transfer" in rclone(cli, "sync", "-v", *parallel, here, remote).stderr
+    rclone(cli, "purge", remote)
+    assert rclone(cli, "lsf", "--recursive", f"lake:{bucket}").stdout == ""
+
+
+def test_changes_on_both_sides_meet(cli, bucket, corpus, tmp_path):
+    """`bisync`: what changed here goes there, and what changed there comes here."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    shutil.copytree(corpus["images"], here)
+    remote = f"lake:{bucket}/pictures"
+    rclone(cli, "mkdir", remote)
+    bisync = ["bisync", here, remote, "--workdir", tmp_path / "state"]
+    rclone(cli, *bisync, "--resync")
+    (here / "china.jpg").unlink()
+    shutil.copyfile(corpus["csv/airports.csv"], here / "from here.csv")
+    rclone(cli, "copyto", corpus["csv/weather.csv"], f"{remote}/from there.csv")
+    rclone(cli, "deletefile", f"{remote}/flower.jpg")
+    rclone(cli, *bisync)
+    names = {"astronaut.png", "hubble deep field.jpg", "from here.csv", "from there.csv"}
+    assert set(tree(here)) == names
+    rclone(cli, "sync", remote, there)
+    assert tree(there) == tree(here)
 
 
 def test_buckets(cli, bucket):

@@ -5,9 +5,7 @@ data nodes are down a large write is refused with 503 and a reason. Printed: the
 One cluster and one workload last over all tests of this file, which run in the order written.
 """
 
-import json
 import os
-import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -15,9 +13,9 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 from nscluster import Cluster
-from nscluster.layout import DATA, GATEWAYS, META, NODES
+from nscluster.layout import DATA, GATEWAYS, NODES
 from support.endpoint import Endpoint
-from support.server import binary, clean_environment
+from support.server import binary
 from support.wait import wait_until
 from support.workload import MIB, Workload
 
@@ -91,21 +89,9 @@ def assert_writes_return(workload: Workload, seconds: float = 30) -> None:
     wait_until("writes", seconds, lambda: workload.writes.count > before)
 
 
-def cluster_status(cluster) -> dict:
-    """What `shardlake admin status` knows of the cluster; nothing while nobody answers."""
-    keys = {
-        "SHARDLAKE_ROOT_ACCESS_KEY": cluster.keys["access_key"],
-        "SHARDLAKE_ROOT_SECRET_KEY": cluster.keys["secret_key"],
-    }
-    command = [binary(), "admin", "status", "--json", "--endpoint", cluster.admin]
-    done = subprocess.run(command, env=clean_environment(keys), capture_output=True, text=True, timeout=30)
-    return json.loads(done.stdout)["cluster"] or {} if done.returncode == 0 else {}
-
-
 def leader(cluster) -> str:
     """The metadata node that leads the root group."""
-    leader = wait_until("a root leader", 30, lambda: cluster_status(cluster).get("root_leader"))
-    return next(node.name for node in META if node.index == leader)
+    return wait_until("a root leader", 30, cluster.root_leader)
 
 
 def is_whole(status: dict) -> bool:
@@ -116,7 +102,7 @@ def is_whole(status: dict) -> bool:
 def wait_whole(cluster, seconds: float = 90) -> None:
     """Until every node is up again: the next fault must meet a cluster without one."""
     cluster.wait_healthy(seconds)
-    wait_until("a cluster without a fault", seconds, lambda: is_whole(cluster_status(cluster)))
+    wait_until("a cluster without a fault", seconds, lambda: is_whole(cluster.admin_status()))
 
 
 def large_put(cluster, key: str) -> None:

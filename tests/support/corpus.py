@@ -80,6 +80,17 @@ class Corpus:
         return pyarrow.csv.read_csv(self["csv/flights.csv"], convert_options=nulls)
 
 
+def many(folder: Path, count: int) -> None:
+    """Copies that many small files of the installed packages (sources, tables, pictures), with their folders."""
+    small = (path for path in sorted(PACKAGES.rglob("*")) if path.is_file() and path.stat().st_size <= 64 << 10)
+    taken = [path for _, path in zip(range(count), small)]
+    assert len(taken) == count, "the pinned packages have thousands of files"
+    for path in taken:
+        target = folder / path.relative_to(PACKAGES)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+
+
 def pack(target: Path, size: int) -> None:
     """A tar of the files of the installed packages, at least `size` bytes long."""
     with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as tar, target.open("rb") as written:

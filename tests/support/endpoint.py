@@ -17,11 +17,17 @@ class Endpoint:
     url: str
     access_key: str
     secret_key: str
+    admin: str = ""  # where /metrics is; empty if nobody said
 
     @property
     def host(self) -> str:
         """`host:port`."""
         return urlsplit(self.url).netloc
+
+    @property
+    def is_behind_proxy(self) -> bool:
+        """Whether it may be a load balancer that answers: of a server that somebody else started, nobody knows."""
+        return "SHARDLAKE_ENDPOINT" in os.environ
 
     def environment(self, home: os.PathLike | str) -> dict[str, str]:
         """A clean environment for command line clients: nothing of the user's own setup gets in."""
@@ -57,8 +63,9 @@ class Endpoint:
 
     @classmethod
     def from_environment(cls) -> "Endpoint | None":
-        """A running server, named by SHARDLAKE_ENDPOINT, _ACCESS_KEY and _SECRET_KEY."""
+        """A running server, named by SHARDLAKE_ENDPOINT, _ACCESS_KEY and _SECRET_KEY (and perhaps _ADMIN)."""
         url = os.environ.get("SHARDLAKE_ENDPOINT")
         if not url:
             return None
-        return cls(url.rstrip("/"), os.environ["SHARDLAKE_ACCESS_KEY"], os.environ["SHARDLAKE_SECRET_KEY"])
+        keys = os.environ["SHARDLAKE_ACCESS_KEY"], os.environ["SHARDLAKE_SECRET_KEY"]
+        return cls(url.rstrip("/"), *keys, os.environ.get("SHARDLAKE_ADMIN", "").rstrip("/"))

@@ -52,8 +52,8 @@ class DevServer:
                 env=clean_environment(environment),
             )
         ready = wait_until("a ready server", seconds, self._read_ready)
-        self.endpoint = Endpoint(ready["s3"], ready["access_key"], ready["secret_key"])
         self.admin = ready["admin"]
+        self.endpoint = Endpoint(ready["s3"], ready["access_key"], ready["secret_key"], self.admin)
         return self
 
     def _read_ready(self) -> dict | None:

@@ -4,12 +4,14 @@
 //! speed drifts.
 //!
 //! Reading order: [`plan`] (what is done), [`client`] and [`phase`] (doing it),
-//! [`cpu`] and [`stats`] (measuring), [`report`] (saying it), [`target`] (servers).
+//! [`cpu`] and [`stats`] (measuring), [`report`] (saying it), [`target`] (servers);
+//! [`listing`] measures large buckets instead.
 //!
 //! Traffic goes to loopback addresses only, unless the operator names an endpoint.
 
 mod client;
 mod cpu;
+mod listing;
 mod phase;
 mod plan;
 mod report;
@@ -51,6 +53,16 @@ struct Cli {
     /// ... or after so many MiB, whatever comes first.
     #[arg(long, default_value_t = 1024)]
     phase_mib: u64,
+    /// Measures listing instead: pages at growing sizes up to this many keys, then the whole
+    /// bucket; and once more with versions.
+    #[arg(long, value_name = "KEYS")]
+    list_keys: Option<u64>,
+    /// With --list-keys: PUTs under way at once while a bucket is filled.
+    #[arg(long, default_value_t = 64)]
+    list_connections: u64,
+    /// With --list-keys: pages of every kind and size.
+    #[arg(long, default_value_t = 300)]
+    list_pages: usize,
     /// Writes the figures here too.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -73,24 +85,43 @@ async fn main() -> anyhow::Result<()> {
         !targets.is_empty(),
         "name what to measure: --endpoint, --shardlake BINARY or --seaweedfs BINARY"
     );
+    let figures = match cli.list_keys {
+        Some(keys) => list(&cli, &targets, keys).await?,
+        None => run_phases(&cli, &targets).await?,
+    };
+    for target in &mut targets {
+        target.stop().await;
+    }
+    if let Some(path) = &cli.json {
+        std::fs::write(path, serde_json::to_string_pretty(&figures)?)?;
+    }
+    Ok(())
+}
+
+async fn run_phases(cli: &Cli, targets: &[Target]) -> anyhow::Result<serde_json::Value> {
     let plan = Plan::new(&cli.sizes, &cli.concurrency, cli.seconds, cli.phase_mib << 20)?;
     let bar = ProgressBar::new((plan.phases().len() * targets.len()) as u64)
         .with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} ({eta} left)")?);
     let mut results = Vec::new();
     for phase in plan.phases() {
-        for target in &targets {
+        for target in targets {
             bar.set_message(format!("{}: {phase}", target.name));
             results.push(phase::run(target, phase).await?);
             bar.inc(1);
         }
     }
     bar.finish_and_clear();
-    for target in &mut targets {
-        target.stop().await;
-    }
     report::print(&results);
-    if let Some(path) = &cli.json {
-        std::fs::write(path, serde_json::to_string_pretty(&results)?)?;
+    Ok(serde_json::to_value(&results)?)
+}
+
+async fn list(cli: &Cli, targets: &[Target], keys: u64) -> anyhow::Result<serde_json::Value> {
+    let settings =
+        listing::Settings { keys, connections: cli.list_connections.max(1), pages: cli.list_pages };
+    let mut listings = Vec::new();
+    for target in targets {
+        listings.push(listing::run(target, &settings).await?);
     }
-    Ok(())
+    listing::print(&listings);
+    Ok(serde_json::to_value(&listings)?)
 }

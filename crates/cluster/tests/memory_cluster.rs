@@ -13,7 +13,8 @@ use metastore::{
 };
 use platform::Clock;
 use types::{
-    Attributes, BucketId, Condition, ETag, Epoch, ErasurePolicy, GroupId, UnixMillis, WriteId,
+    Attributes, BucketId, BucketSettings, Condition, ETag, Epoch, ErasurePolicy, GroupId,
+    UnixMillis, WriteId,
 };
 
 fn cluster() -> MemoryCluster {
@@ -38,7 +39,7 @@ fn put(write: u8, deadline: u64) -> IndexCommand {
 }
 
 async fn open(cluster: &MemoryCluster) -> GroupId {
-    let command = IndexCommand::OpenBucket { bucket: BUCKET };
+    let command = IndexCommand::OpenBucket { bucket: BUCKET, settings: BucketSettings::default() };
     let answer = cluster.index(BUCKET, "", command).await;
     assert_eq!(answer.expect("answered"), IndexAnswer::Done);
     cluster.map().partition(BUCKET, "key").expect("no gaps").group
@@ -63,7 +64,8 @@ async fn has_groups_over_distinct_disks_and_a_whole_directory() {
 #[tokio::test]
 async fn buckets_and_objects_are_the_real_state_machines() {
     let cluster = cluster();
-    let command = RootCommand::CreateBucket { name: "bucket".into(), id: BUCKET };
+    let initial = BucketSettings::default();
+    let command = RootCommand::CreateBucket { name: "bucket".into(), id: BUCKET, initial };
     let RootAnswer::Bucket(bucket) = cluster.root(command).await.expect("ok") else {
         panic!("a bucket");
     };
@@ -79,7 +81,7 @@ async fn buckets_and_objects_are_the_real_state_machines() {
     cluster.clock().advance(2000);
     let passed = cluster.index(BUCKET, "key", put(3, late)).await.expect("ok");
     assert_eq!(passed, IndexAnswer::DeadlinePassed);
-    let head = IndexQuery::Head { bucket: BUCKET, key: "key".into() };
+    let head = IndexQuery::Head { bucket: BUCKET, key: "key".into(), version: None };
     let view = cluster.index_query(BUCKET, "key", head).await.expect("ok");
     assert!(matches!(view, IndexView::Object(Some(_))), "{view:?}");
 }

@@ -166,7 +166,7 @@ impl Fixture {
     }
 
     async fn head(&self) -> Result<IndexView, MetadataError> {
-        let query = IndexQuery::Head { bucket: BucketId(1), key: "key".into() };
+        let query = IndexQuery::Head { bucket: BucketId(1), key: "key".into(), version: None };
         self.client.index_query(BucketId(1), "key", query).await
     }
 }
@@ -175,7 +175,9 @@ fn delete_command() -> IndexCommand {
     IndexCommand::DeleteObject {
         bucket: BucketId(1),
         key: "key".into(),
+        version: None,
         condition: Condition::None,
+        bypass_governance: false,
         write: WriteId::from_bytes([8; 16]),
     }
 }

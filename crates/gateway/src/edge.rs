@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::IpAddr,
     panic::AssertUnwindSafe,
     sync::{
         Arc,
@@ -15,7 +16,7 @@ use futures::FutureExt;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use hyper::body::Incoming;
-use s3::{Operation, ResponseBody};
+use s3::{Operation, RemoteAddress, ResponseBody};
 use telemetry::{RequestId, request_id};
 
 use crate::{
@@ -37,8 +38,10 @@ impl Edge {
     /// Answers one request: with an id, in the log, in the metrics, and never with a panic.
     pub(crate) async fn answer(
         &self,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
+        remote: IpAddr,
     ) -> Response<impl Body<Data = Bytes, Error = Error> + use<>> {
+        request.extensions_mut().insert(RemoteAddress(remote));
         let id = RequestId::generate();
         request_id::scope(id, self.answer_as(id, request)).await
     }

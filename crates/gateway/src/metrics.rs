@@ -1,7 +1,8 @@
 //! Names, units and labels of this crate's metrics.
 //!
-//! Label `operation`: the S3 operation as AWS names it, or the service's name, or `unknown`
-//! for a request that was refused before it was known. Label `class`: `2xx` ... `5xx`.
+//! Label `operation`: the S3 operation as AWS names it (and `PostObject`, `Preflight` and
+//! `Website`), or the service's name, or `unknown` for a request that was refused before it
+//! was known. Label `class`: `2xx` ... `5xx`.
 
 use std::time::Duration;
 

@@ -54,13 +54,13 @@ impl Gateway {
                 let permit = permits.clone().acquire_owned().await;
                 (permit, listener.accept().await)
             };
-            let (permit, stream) = tokio::select! {
+            let (permit, stream, remote) = tokio::select! {
                 () = &mut shutdown => break,
                 // Finished connections are taken off, so that the set stays as small as the
                 // number of open ones.
                 Some(_) = connections.join_next() => continue,
                 (permit, accepted) = accepted => match accepted {
-                    Ok((stream, _)) => (permit, stream),
+                    Ok((stream, remote)) => (permit, stream, remote.ip()),
                     Err(error) => {
                         pause_after(&error).await;
                         continue;
@@ -72,7 +72,7 @@ impl Gateway {
             let edge = edge.clone();
             let service = service_fn(move |request: Request<Incoming>| {
                 let edge = edge.clone();
-                async move { Ok::<_, std::convert::Infallible>(edge.answer(request).await) }
+                async move { Ok::<_, std::convert::Infallible>(edge.answer(request, remote).await) }
             });
             let connection =
                 builder(&settings).serve_connection(TokioIo::new(stream), service).into_owned();

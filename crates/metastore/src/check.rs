@@ -3,12 +3,18 @@
 //! harm (an answer, never a panic), but a command in the log stays there for ever, so its
 //! bounds are checked where it enters.
 
-use types::{Attributes, BlobRef, BucketId, Checksum, ErasurePolicy, INLINE_BYTES_MAX, Location};
+use std::collections::BTreeMap;
+
+use types::{
+    Attributes, BlobRef, BucketId, BucketLock, BucketSettings, Checksum, ErasurePolicy,
+    INLINE_BYTES_MAX, Location, Period, Versioning,
+};
 
 use crate::{
     api::{
         IndexCommand, IndexQuery, RootCommand, RootQuery,
-        index::{Data, ListAfter, Part},
+        index::{BucketChange, Data, ListAfter, ObjectUpdate, Part, VersionsAfter},
+        root::{BUCKET_CONFIG_BYTES_MAX, CONFIG_NAME_BYTES_MAX, CURSOR_BYTES_MAX},
     },
     partitions::PARTITIONS_MAX,
 };
@@ -22,8 +28,15 @@ pub const PART_NUMBER_MAX: u16 = 10_000;
 /// Largest object or part in bytes that arithmetic must bear; protocol layers have lower limits.
 const SIZE_MAX: u64 = 1 << 50;
 
-/// Attributes of one object in bytes. HTTP headers are limited well below it.
+/// Attributes of one object in bytes, its tags among them. HTTP headers are limited well
+/// below it, and ten tags of the longest key and value have 15 KiB.
 const ATTRIBUTE_BYTES_MAX: usize = 32 << 10;
+
+/// Tags of one object: AWS, "Categorizing your objects using tags".
+const TAGS_MAX: usize = 10;
+
+/// The longest default retention: AWS, `DefaultRetention` of PutObjectLockConfiguration.
+const RETENTION_YEARS_MAX: u32 = 100;
 
 /// Prefixes, delimiters and markers of listings in bytes: what fits into a request line.
 const MARKER_BYTES_MAX: usize = 16 << 10;
@@ -109,16 +122,44 @@ fn data_is_valid(data: &Data, size: u64) -> Result<(), String> {
 }
 
 fn checksum_is_valid(checksum: Option<&Checksum>) -> Result<(), String> {
-    checksum.map_or(Ok(()), |sum| within("the length of the checksum", sum.value.len(), 4, 32))
+    checksum.map_or(Ok(()), |sum| within("the length of the checksum", sum.value.len(), 4, 64))
 }
 
 fn attributes_are_allowed(attributes: &Attributes) -> Result<(), String> {
-    let bytes = [&attributes.system, &attributes.user]
+    tags_are_allowed(&attributes.tags)?;
+    let bytes = [&attributes.system, &attributes.user, &attributes.tags]
         .into_iter()
         .flatten()
         .map(|(name, value)| name.len() + value.len())
         .sum();
     within("the length of the attributes in bytes", bytes, 0, ATTRIBUTE_BYTES_MAX)
+}
+
+fn tags_are_allowed(tags: &BTreeMap<String, String>) -> Result<(), String> {
+    within("the number of tags", tags.len(), 0, TAGS_MAX)?;
+    let bytes = tags.iter().map(|(name, value)| name.len() + value.len()).sum();
+    within("the length of the tags in bytes", bytes, 0, ATTRIBUTE_BYTES_MAX)
+}
+
+fn lock_is_allowed(lock: &BucketLock) -> Result<(), String> {
+    let (number, most) = match lock.default.map(|default| default.period) {
+        None => return Ok(()),
+        Some(Period::Days(days)) => (days, RETENTION_YEARS_MAX * 365),
+        Some(Period::Years(years)) => (years, RETENTION_YEARS_MAX),
+    };
+    if (1..=most).contains(&number) {
+        Ok(())
+    } else {
+        Err(format!("the default retention is {number}, allowed are 1 to {most}"))
+    }
+}
+
+fn settings_are_allowed(settings: &BucketSettings) -> Result<(), String> {
+    let Some(lock) = &settings.lock else { return Ok(()) };
+    if settings.versioning != Versioning::Enabled {
+        return Err("object lock needs versioning to be enabled".to_owned());
+    }
+    lock_is_allowed(lock)
 }
 
 fn part_is_valid(part: &Part) -> Result<(), String> {
@@ -149,6 +190,9 @@ impl Check for IndexCommand {
                 checksum_is_valid(checksum.as_ref())?;
                 data_is_valid(data, *size)
             }
+            Self::OpenBucket { settings, .. } => settings_are_allowed(settings),
+            Self::ConfigureBucket { change: BucketChange::Lock(lock), .. } => lock_is_allowed(lock),
+            Self::UpdateObject { update: ObjectUpdate::Tags(tags), .. } => tags_are_allowed(tags),
             Self::CreateUpload { upload, .. } => attributes_are_allowed(&upload.attributes),
             Self::PutPart { part, .. } => part_is_valid(part),
             Self::CompleteUpload { parts, checksum, .. } => {
@@ -169,11 +213,14 @@ impl IndexCommand {
         match self {
             Self::PutObject { bucket, key, .. }
             | Self::DeleteObject { bucket, key, .. }
+            | Self::UpdateObject { bucket, key, .. }
             | Self::PutPart { bucket, key, .. }
             | Self::CompleteUpload { bucket, key, .. }
             | Self::AbortUpload { bucket, key, .. } => Scope::Key(*bucket, key),
             Self::CreateUpload { bucket, upload, .. } => Scope::Key(*bucket, &upload.key),
-            Self::OpenBucket { bucket } | Self::SealBucket { bucket } => Scope::Bucket(*bucket),
+            Self::OpenBucket { bucket, .. }
+            | Self::ConfigureBucket { bucket, .. }
+            | Self::SealBucket { bucket } => Scope::Bucket(*bucket),
             Self::Collected { .. }
             | Self::ExpandGarbage { .. }
             | Self::Repaired { .. }
@@ -196,6 +243,20 @@ impl Check for IndexQuery {
                     None => Ok(()),
                 }
             }
+            Self::Versions { prefix, delimiter, after, .. } => {
+                use VersionsAfter as After;
+                marker_is_allowed(prefix)?;
+                marker_is_allowed(delimiter.as_deref().unwrap_or_default())?;
+                match after {
+                    Some(
+                        After::Key(at)
+                        | After::Version(at, _)
+                        | After::Null(at)
+                        | After::Prefix(at),
+                    ) => marker_is_allowed(at),
+                    None => Ok(()),
+                }
+            }
             Self::Uploads { prefix, delimiter, after, .. } => {
                 marker_is_allowed(prefix)?;
                 marker_is_allowed(delimiter.as_deref().unwrap_or_default())?;
@@ -210,12 +271,16 @@ impl IndexQuery {
     /// Where the query belongs.
     pub fn scope(&self) -> Scope<'_> {
         match self {
-            Self::Head { bucket, key }
+            Self::Head { bucket, key, .. }
             | Self::Segments { bucket, key, .. }
+            | Self::ObjectParts { bucket, key, .. }
             | Self::Upload { bucket, key, .. }
             | Self::Parts { bucket, key, .. } => Scope::Key(*bucket, key),
             Self::Settled { intent, .. } => Scope::Key(intent.bucket, &intent.key),
-            Self::List { bucket, .. } | Self::Uploads { bucket, .. } => Scope::Bucket(*bucket),
+            Self::Settings { bucket }
+            | Self::List { bucket, .. }
+            | Self::Versions { bucket, .. }
+            | Self::Uploads { bucket, .. } => Scope::Bucket(*bucket),
             Self::Garbage { .. } | Self::Repairs { .. } => Scope::Partition,
         }
     }
@@ -253,8 +318,24 @@ impl Check for RootCommand {
                 within("the length of the rack", rack.len(), 0, LABEL_BYTES_MAX)
             }
             Self::CreateGroups { policy, .. } => policy_is_valid(*policy),
-            Self::CreateBucket { name, .. } | Self::BeginDeleteBucket { name } => {
-                name_is_allowed(name)
+            Self::CreateBucket { name, initial, .. } => {
+                name_is_allowed(name)?;
+                settings_are_allowed(initial)
+            }
+            Self::BeginDeleteBucket { name } => name_is_allowed(name),
+            Self::SaveCursor { worker, cursor } => {
+                within("the length of the name in bytes", worker.len(), 1, CONFIG_NAME_BYTES_MAX)?;
+                within("the length of the cursor in bytes", cursor.len(), 0, CURSOR_BYTES_MAX)
+            }
+            Self::SetBucketConfig { name, value, .. } => {
+                let bytes = value.as_ref().map_or(0, bytes::Bytes::len);
+                within("the length of the name in bytes", name.len(), 0, CONFIG_NAME_BYTES_MAX)?;
+                within(
+                    "the length of the configuration in bytes",
+                    bytes,
+                    0,
+                    BUCKET_CONFIG_BYTES_MAX,
+                )
             }
             Self::RegisterDisk { .. }
             | Self::FinishDeleteBucket { .. }
@@ -267,7 +348,10 @@ impl Check for RootQuery {
     fn check(&self) -> Result<(), String> {
         match self {
             Self::Map => Ok(()),
-            Self::Bucket { name } => marker_is_allowed(name),
+            Self::Bucket { name } | Self::Cursor { worker: name } => marker_is_allowed(name),
+            Self::BucketConfigs { after, .. } => {
+                marker_is_allowed(after.as_deref().unwrap_or_default())
+            }
             Self::Buckets { prefix, after, .. } => {
                 marker_is_allowed(prefix)?;
                 marker_is_allowed(after.as_deref().unwrap_or_default())

@@ -6,18 +6,21 @@
 //!
 //! ```text
 //! 'B' bucket:u64                                   bucket gate: open or sealed
-//! 'C' bucket:u64 key:bytes                         current version head of a live key
+//! 'C' bucket:u64 key:bytes                         current version of a key, if it is an object
 //! 'G' since:u64 number:u64                         garbage: bytes without a reference
 //! 'N' 01                                           clock: time of the last applied command
 //! 'N' 02                                           number of the next garbage row
 //! 'N' 03                                           all applied writes older than this are forgotten
+//! 'N' 04                                           number of the next version
+//! 'O' bucket:u64 key:bytes                         id of the null version, if it lies in a 'V' row
 //! 'P' bucket:u64 key:escaped upload:16 part:u16    a part: of an upload, of the object that adopted
 //!                                                  it, or of a garbage row of kind upload
 //! 'R' blob:16                                      a blob with missing ranks
 //! 'S' write:16 kind:u8                             an applied write and its answer
 //! 'T' at:u64 write:16 kind:u8                      the 'S' rows in the order of their age
 //! 'U' bucket:u64 key:escaped upload:16             a multipart upload in progress
-//! 'V'                                              reserved for versions and delete markers
+//! 'V' bucket:u64 key:escaped !at:u64 !number:u64   all other versions, latest first: noncurrent
+//!                                                  ones, and a current delete marker
 //! ```
 //!
 //! Root group:
@@ -26,11 +29,13 @@
 //! 'B' name:bytes                                   bucket by name
 //! 'C'                                              cluster identity and policy
 //! 'D' disk:u32                                     disk
+//! 'F' bucket:u64 kind:u8 name:bytes                document of a bucket's configuration
 //! 'G' pg:u32                                       placement group
 //! 'I' instance:16                                  node id of a data folder
 //! 'J' bucket:u64                                   bucket name by id
 //! 'K' 01 | 02 | 03                                 last node, disk and placement group id given
 //! 'K' 04                                           epoch of the cluster map
+//! 'L' worker:bytes                                 how far a background worker has come
 //! 'N' node:u64                                     node
 //! 'R' start:bytes                                  partition directory, by start of the range
 //! 'W' uuid:16                                      disk id of a disk's own uuid
@@ -64,7 +69,7 @@ fn fixed<const N: usize>(kind: &str, key: &[u8], at: usize) -> Result<[u8; N], K
 /// Keys of an index partition.
 pub mod index {
     use consensus::KvError;
-    use types::{BlobId, BucketId, UnixMillis, UploadId, WriteId};
+    use types::{BlobId, BucketId, UnixMillis, UploadId, VersionId, WriteId};
 
     use super::{fixed, malformed};
     use crate::api::index::GarbageId;
@@ -75,6 +80,8 @@ pub mod index {
     pub const NEXT_GARBAGE: &[u8] = b"N\x02";
     /// The time up to which applied writes have been forgotten.
     pub const FORGOTTEN: &[u8] = b"N\x03";
+    /// The next version number.
+    pub const NEXT_VERSION: &[u8] = b"N\x04";
 
     fn in_bucket(kind: u8, bucket: BucketId, more: usize) -> Vec<u8> {
         let mut row = Vec::with_capacity(9 + more);
@@ -83,6 +90,8 @@ pub mod index {
         row
     }
 
+    /// Appends the key so that whatever follows its end, two zero bytes, does not disturb the
+    /// order of keys.
     fn escape(row: &mut Vec<u8>, key: &str) {
         for byte in key.bytes() {
             row.push(byte);
@@ -90,6 +99,30 @@ pub mod index {
                 row.push(0xff);
             }
         }
+    }
+
+    /// The key that was escaped into a row behind its bucket, and the `N` bytes after its end.
+    fn unescape<const N: usize>(kind: &str, row: &[u8]) -> Result<(String, [u8; N]), KvError> {
+        let bad = || malformed(kind, row);
+        let escaped = row.get(9..).ok_or_else(bad)?;
+        let mut key = Vec::with_capacity(escaped.len());
+        let mut at = 0;
+        loop {
+            match (escaped.get(at), escaped.get(at + 1)) {
+                (Some(0), Some(0)) => break,
+                (Some(0), Some(0xff)) => {
+                    key.push(0);
+                    at += 2;
+                }
+                (Some(0), _) | (None, _) => return Err(bad()),
+                (Some(byte), _) => {
+                    key.push(*byte);
+                    at += 1;
+                }
+            }
+        }
+        let rest = escaped[at + 2..].try_into().map_err(|_| bad())?;
+        Ok((String::from_utf8(key).map_err(|_| bad())?, rest))
     }
 
     /// Gate of a bucket.
@@ -134,29 +167,43 @@ pub mod index {
 
     /// The key and upload that a header row is of.
     pub fn of_upload(row: &[u8]) -> Result<(String, UploadId), KvError> {
-        let bad = || malformed("U", row);
-        let escaped = row.get(9..).ok_or_else(bad)?;
-        let mut key = Vec::with_capacity(escaped.len());
-        let mut at = 0;
-        loop {
-            match (escaped.get(at), escaped.get(at + 1)) {
-                (Some(0), Some(0)) => break,
-                (Some(0), Some(0xff)) => {
-                    key.push(0);
-                    at += 2;
-                }
-                (Some(0), _) | (None, _) => return Err(bad()),
-                (Some(byte), _) => {
-                    key.push(*byte);
-                    at += 1;
-                }
-            }
-        }
-        let upload = fixed("U", escaped, at + 2)?;
-        if escaped.len() != at + 18 {
-            return Err(bad());
-        }
-        Ok((String::from_utf8(key).map_err(|_| bad())?, UploadId::from_bytes(upload)))
+        unescape("U", row).map(|(key, upload)| (key, UploadId::from_bytes(upload)))
+    }
+
+    /// A version that is not in the head row.
+    pub fn version(bucket: BucketId, key: &str, id: VersionId) -> Vec<u8> {
+        let mut row = versions_of(bucket, key);
+        row.extend_from_slice(&(!id.at.0).to_be_bytes());
+        row.extend_from_slice(&(!id.number).to_be_bytes());
+        row
+    }
+
+    /// Prefix of the version rows of exactly this key.
+    pub fn versions_of(bucket: BucketId, key: &str) -> Vec<u8> {
+        let mut row = versions_under(bucket, key);
+        row.extend_from_slice(&[0, 0]);
+        row
+    }
+
+    /// Prefix of the version rows of all keys that start with `prefix`.
+    pub fn versions_under(bucket: BucketId, prefix: &str) -> Vec<u8> {
+        let mut row = in_bucket(b'V', bucket, prefix.len() + 18);
+        escape(&mut row, prefix);
+        row
+    }
+
+    /// The key and version that a version row is of.
+    pub fn of_version(row: &[u8]) -> Result<(String, VersionId), KvError> {
+        let (key, id) = unescape::<16>("V", row)?;
+        let half = |at| fixed("V", &id, at).map(|bytes| !u64::from_be_bytes(bytes));
+        Ok((key, VersionId { at: UnixMillis(half(0)?), number: half(8)? }))
+    }
+
+    /// Where the null version of a key is, if it lies in a version row.
+    pub fn null_version(bucket: BucketId, key: &str) -> Vec<u8> {
+        let mut row = in_bucket(b'O', bucket, key.len());
+        row.extend_from_slice(key.as_bytes());
+        row
     }
 
     /// A part.
@@ -249,7 +296,11 @@ pub mod index {
 
 /// Keys of the root group.
 pub mod root {
+    use consensus::KvError;
     use types::{BucketId, DiskId, DiskUuid, InstanceId, NodeId, PgId};
+
+    use super::malformed;
+    use crate::api::root::ConfigKind;
 
     /// Identity and policy.
     pub const CLUSTER: &[u8] = b"C";
@@ -312,6 +363,31 @@ pub mod root {
         row(b'J', &id.0.to_be_bytes())
     }
 
+    /// A document of a bucket's configuration.
+    pub fn config(id: BucketId, kind: ConfigKind, name: &str) -> Vec<u8> {
+        let mut row = configs_of(id);
+        row.push(kind as u8);
+        row.extend_from_slice(name.as_bytes());
+        row
+    }
+
+    /// Prefix of all documents of a bucket's configuration.
+    pub fn configs_of(id: BucketId) -> Vec<u8> {
+        row(b'F', &id.0.to_be_bytes())
+    }
+
+    /// How far a background worker has come.
+    pub fn cursor(worker: &str) -> Vec<u8> {
+        row(b'L', worker.as_bytes())
+    }
+
+    /// The name of the document that a row is of.
+    pub fn name_of_config(row: &[u8]) -> Result<&str, KvError> {
+        row.get(10..)
+            .and_then(|name| std::str::from_utf8(name).ok())
+            .ok_or_else(|| malformed("F", row))
+    }
+
     /// The partition whose range begins at `start`.
     pub fn partition(start: &[u8]) -> Vec<u8> {
         row(b'R', start)
@@ -321,9 +397,9 @@ pub mod root {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use types::{BucketId, UploadId};
+    use types::{BucketId, UnixMillis, UploadId, VersionId};
 
-    use super::{index, successor};
+    use super::{index, root, successor};
 
     #[test]
     fn successors() {
@@ -351,6 +427,26 @@ mod tests {
             let parts = index::parts_of(bucket, &b, j);
             prop_assert_eq!(index::part(bucket, &a, i, 5).starts_with(&parts), (a, i) == (b, j));
         }
+
+        /// Rows of versions sort by key, then the latest first, and say what they are of.
+        #[test]
+        fn version_rows_keep_the_order_of_keys_and_turn_that_of_versions(
+            a in "[\\x00\\x01ab\u{10ffff}]{0,4}", b in "[\\x00\\x01ab\u{10ffff}]{0,4}",
+            i in any::<(u64, u64)>(), j in any::<(u64, u64)>(), same_time in any::<bool>(),
+        ) {
+            let bucket = BucketId(7);
+            let id = |(at, number)| VersionId { at: UnixMillis(at), number };
+            let (i, j) = (id(i), id(if same_time { (i.0, j.1) } else { j }));
+            let (row_a, row_b) = (index::version(bucket, &a, i), index::version(bucket, &b, j));
+            prop_assert_eq!(row_a.cmp(&row_b), a.cmp(&b).then(j.cmp(&i)));
+            prop_assert_eq!(index::of_version(&row_a).unwrap(), (a.clone(), i));
+            let (under, of) = (index::versions_under(bucket, &b), index::versions_of(bucket, &b));
+            prop_assert_eq!(row_a.starts_with(&under), a.starts_with(&b));
+            prop_assert_eq!(row_a.starts_with(&of), a == b);
+            // Heads and versions meet in one order: a listing walks both at once.
+            let heads = index::head(bucket, &a).cmp(&index::head(bucket, &b));
+            prop_assert_eq!(heads, index::versions_of(bucket, &a).cmp(&of));
+        }
     }
 
     #[test]
@@ -359,7 +455,15 @@ mod tests {
             [&b"U"[..], b"U12345678", b"U12345678a", b"U12345678a\x00\x01", b"U12345678\x00\x00x"]
         {
             assert!(index::of_upload(row).is_err(), "{row:?}");
+            assert!(index::of_version(row).is_err(), "{row:?}");
         }
+        let version = index::version(BucketId(1), "k", VersionId::MAX);
+        assert!(index::of_version(&version).is_ok());
+        assert!(index::of_version(&version[..version.len() - 1]).is_err());
+        assert!(index::of_version(&[&version[..], &[0]].concat()).is_err());
+        assert!(root::name_of_config(b"F12345678").is_err());
+        assert_eq!(root::name_of_config(b"F12345678\x01").unwrap(), "");
+        assert!(root::name_of_config(b"F12345678\x01\xff").is_err());
         assert!(index::id_of_garbage(b"G1234").is_err());
         assert!(index::of_applied_at(b"T1234").is_err());
         assert!(index::key_of_head(b"C123").is_err());

@@ -9,8 +9,9 @@ use bytes::Bytes;
 use consensus::{KvError, KvRead, KvWrite};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use types::{
-    Attributes, BlobRef, Checksum, ChecksumAlgorithm, ChecksumKind, ClusterId, Disk, DiskId, Epoch,
-    ErasurePolicy, Node, NodeId, ObjectHead, Partition, PlacementGroup, UnixMillis, UploadId,
+    Attributes, BlobRef, BucketSettings, Checksum, ChecksumAlgorithm, ChecksumKind, ClusterId,
+    Disk, DiskId, Epoch, ErasurePolicy, Node, NodeId, ObjectHead, ObjectLock, Partition,
+    PlacementGroup, UnixMillis, UploadId, Version, VersionId,
 };
 
 use crate::api::{
@@ -61,6 +62,8 @@ macro_rules! row_value {
 
 row_value! {
     ObjectHead => "head",
+    VersionRow => "version",
+    VersionId => "null version",
     UploadRow => "upload",
     PartRow => "part",
     Gate => "gate",
@@ -78,6 +81,8 @@ row_value! {
     PlacementGroup => "placement group",
     Partition => "partition",
     BucketRow => "bucket",
+    ConfigRow => "bucket configuration",
+    CursorRow => "cursor",
     String => "bucket name",
     Epoch => "epoch",
 }
@@ -101,10 +106,47 @@ pub fn any(rows: &dyn KvRead, prefix: &[u8]) -> Result<bool, KvError> {
 /// A bucket's gate in a partition; no row means that it was never opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Gate {
-    /// Keys may be written and read.
-    Open,
+    /// Keys may be written and read, as these settings say.
+    Open(BucketSettings),
     /// The bucket is gone, for ever: ids are never reused.
     Sealed,
+}
+
+/// A version that is not the current object; its id is in the row's key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum VersionRow {
+    /// An object that is no longer the current one.
+    Object(Box<ObjectHead>),
+    /// A delete marker, current or not.
+    Marker {
+        /// Whether its name is `null`.
+        null: bool,
+        /// When it was made.
+        modified: UnixMillis,
+    },
+}
+
+impl VersionRow {
+    /// Whether its name is `null`.
+    pub fn is_null(&self) -> bool {
+        match self {
+            Self::Object(head) => head.null,
+            Self::Marker { null, .. } => *null,
+        }
+    }
+
+    /// What clients call it.
+    pub fn name(&self, id: VersionId) -> Version {
+        if self.is_null() { Version::Null } else { Version::Id(id) }
+    }
+
+    /// The object, if it is one.
+    pub fn object(&self) -> Option<&ObjectHead> {
+        match self {
+            Self::Object(head) => Some(head),
+            Self::Marker { .. } => None,
+        }
+    }
 }
 
 /// A multipart upload in progress; id and key are in the row's key.
@@ -198,14 +240,22 @@ pub struct AppliedWrite {
 /// The first answer to a write.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FirstAnswer {
-    /// The object that the command described was put at this time. The repeated command
+    /// The object that the command described was put, with this added. The repeated command
     /// says the rest, so that up to 4 KiB of inline bytes are not stored twice.
-    Put {
-        /// The object's time.
-        modified: UnixMillis,
-    },
+    Put(Made),
     /// As it was.
     Answer(IndexAnswer),
+}
+
+/// What the state machine adds to the version that a put describes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Made {
+    /// Which version it is; its time is the object's.
+    pub version: VersionId,
+    /// Whether its name is `null`.
+    pub null: bool,
+    /// What was asked for, or else the bucket's default.
+    pub lock: ObjectLock,
 }
 
 /// The value of a row whose key says everything.
@@ -230,11 +280,22 @@ pub struct BucketRow {
     pub created: UnixMillis,
     /// Whether its deletion has begun.
     pub deleting: bool,
+    /// What its gate was opened with.
+    pub initial: BucketSettings,
 }
 
 impl BucketRow {
     /// The bucket with its name.
     pub fn with(self, name: String) -> Bucket {
-        Bucket { id: self.id, name, created: self.created, deleting: self.deleting }
+        let Self { id, created, deleting, initial } = self;
+        Bucket { id, name, created, deleting, initial }
     }
 }
+
+/// A document of a bucket's configuration; what it is is in the row's key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigRow(pub Bytes);
+
+/// How far a background worker has come, in its own form; its name is in the row's key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CursorRow(pub Bytes);

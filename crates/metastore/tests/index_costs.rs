@@ -13,12 +13,18 @@ use metastore::{
     IndexMachine,
     api::{
         self, IndexAnswer, IndexCommand, IndexQuery, IndexView,
-        index::{Data, Garbage, GarbageId, ListAfter, ListEntry, Part, Upload},
+        index::{
+            BucketChange, Data, Garbage, GarbageId, ListAfter, ListEntry, ListedVersion, Part,
+            Upload, VersionEntry, VersionsAfter,
+        },
     },
     index::{PART_BYTES_MIN, REMEMBERED_MS, evaluate},
     keys::index as keys,
 };
-use types::{Attributes, BucketId, Condition, ETag, UnixMillis, UploadId, WriteIntent};
+use types::{
+    Attributes, BucketId, BucketSettings, Condition, ETag, UnixMillis, UploadId, Version,
+    Versioning, WriteIntent,
+};
 
 /// Rows that count how many are touched.
 #[derive(Default)]
@@ -73,8 +79,32 @@ impl Partition {
     fn new() -> Self {
         let mut partition =
             Self { rows: CountedKv::default(), now: UnixMillis(1_000_000), writes: 0 };
-        partition.apply(&IndexCommand::OpenBucket { bucket: BUCKET });
+        let settings = BucketSettings::default();
+        partition.apply(&IndexCommand::OpenBucket { bucket: BUCKET, settings });
         partition
+    }
+
+    fn configure(&mut self, versioning: Versioning) {
+        self.writes += 1;
+        let (change, write) = (BucketChange::Versioning(versioning), write_id(self.writes));
+        let configure = IndexCommand::ConfigureBucket { bucket: BUCKET, change, write };
+        assert_eq!(self.apply(&configure), IndexAnswer::Done);
+    }
+
+    fn delete(&mut self, key: &str, version: Option<Version>) -> IndexAnswer {
+        self.writes += 1;
+        self.apply(&IndexCommand::DeleteObject {
+            bucket: BUCKET,
+            key: key.to_owned(),
+            version,
+            condition: Condition::None,
+            bypass_governance: false,
+            write: write_id(self.writes),
+        })
+    }
+
+    fn cost(&self) -> (usize, usize) {
+        (self.rows.read.get(), self.rows.seeks.get())
     }
 
     fn apply(&mut self, command: &IndexCommand) -> IndexAnswer {
@@ -169,7 +199,8 @@ impl Partition {
     }
 
     fn garbage(&self) -> Vec<(GarbageId, Garbage)> {
-        match self.ask(&IndexQuery::Garbage { before: self.now.plus(1), limit: 1000 }) {
+        let before = self.now.plus(1);
+        match self.ask(&IndexQuery::Garbage { before, after: None, limit: 1000 }) {
             IndexView::Garbage(rows) => rows,
             other => panic!("{other:?}"),
         }
@@ -218,6 +249,150 @@ fn a_page_costs_a_page() {
     assert_eq!(partition.rows.read.get(), 2);
 }
 
+fn versions(
+    prefix: &str,
+    delimiter: Option<&str>,
+    after: Option<VersionsAfter>,
+    limit: u32,
+) -> IndexQuery {
+    let (prefix, delimiter) = (prefix.to_owned(), delimiter.map(str::to_owned));
+    IndexQuery::Versions { bucket: BUCKET, prefix, delimiter, after, limit }
+}
+
+/// What version an entry is of, or a common prefix.
+fn line(entry: &VersionEntry) -> String {
+    match entry {
+        VersionEntry::CommonPrefix(folded) => folded.clone(),
+        VersionEntry::Version { null, latest, what, .. } => format!(
+            "{} {}{}{}",
+            what.key(),
+            if matches!(what, ListedVersion::Object(_)) { "object" } else { "marker" },
+            if *null { " null" } else { "" },
+            if *latest { " latest" } else { "" },
+        ),
+    }
+}
+
+fn lines(view: IndexView) -> (Vec<String>, Option<VersionsAfter>) {
+    match view {
+        IndexView::Versions { entries, next } => (entries.iter().map(line).collect(), next),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The bug that this guards against: a walk over versions and delete markers to find the
+/// current objects between them.
+#[test]
+fn a_page_costs_a_page_however_many_versions_there_are() {
+    let mut partition = Partition::new();
+    partition.configure(Versioning::Enabled);
+    for key in 0..20 {
+        let key = format!("f{}/{key:02}", key / 10);
+        for _ in 0..500 {
+            partition.put_inline(&key);
+            assert!(matches!(partition.delete(&key, None), IndexAnswer::Deleted { .. }));
+        }
+        // Every other key has an object at last.
+        if key.ends_with(['0', '2', '4', '6', '8']) {
+            partition.put_inline(&key);
+        }
+    }
+    assert_eq!((partition.count(b'C'), partition.count(b'V')), (10, 20_000));
+    let page = partition.ask(&list("", None, None, 1000));
+    assert!(matches!(page, IndexView::Page { entries, next: None } if entries.len() == 10));
+    assert_eq!(partition.cost(), (11, 1), "the objects and the gate");
+    partition.ask(&list("", None, None, 4));
+    assert_eq!(partition.cost(), (6, 1));
+    partition.ask(&list("", Some("/"), None, 1000));
+    assert_eq!(partition.cost(), (3, 3));
+
+    // A page of versions: the gate, its lines, and one row more of each walk.
+    let (entries, next) = lines(partition.ask(&versions("", None, None, 5)));
+    assert_eq!(entries[..3], ["f0/00 object latest", "f0/00 marker", "f0/00 object"]);
+    assert_eq!(entries.len(), 5);
+    assert!(partition.cost().0 <= 8, "{:?}", partition.cost());
+    // The next one begins inside the key, and has to know its current version.
+    let (entries, next) = lines(partition.ask(&versions("", None, next, 5)));
+    assert_eq!(entries[..2], ["f0/00 marker", "f0/00 object"]);
+    assert!(matches!(next, Some(VersionsAfter::Version(key, _)) if key == "f0/00"));
+    assert!(partition.cost().0 <= 10, "{:?}", partition.cost());
+    // A key whose current version is a delete marker.
+    let after = Some(VersionsAfter::Key("f0/00".into()));
+    let (entries, _) = lines(partition.ask(&versions("", None, after, 2)));
+    assert_eq!(entries, ["f0/01 marker latest", "f0/01 object"]);
+    assert!(partition.cost().0 <= 5, "{:?}", partition.cost());
+    // Two folders hide 10,010 versions each.
+    let (entries, next) = lines(partition.ask(&versions("", Some("/"), None, 1000)));
+    assert_eq!((entries, next), (vec!["f0/".into(), "f1/".into()], None));
+    assert!(partition.cost().0 <= 6 && partition.cost().1 <= 6, "{:?}", partition.cost());
+    let after = Some(VersionsAfter::Prefix("f0/".into()));
+    let (entries, _) = lines(partition.ask(&versions("", Some("/"), after, 1)));
+    assert_eq!(entries, ["f1/"]);
+    assert!(partition.cost().0 <= 5, "{:?}", partition.cost());
+
+    // Reading, replacing and removing versions does not depend on their number either.
+    partition.put_inline("f0/01");
+    assert!(partition.cost().0 <= 6, "{:?}", partition.cost());
+    assert_eq!(partition.rows.written, 4, "head, version counter, applied write and its age");
+    partition.put_inline("f0/01");
+    assert_eq!(partition.rows.written, 5, "and the version before");
+    partition.delete("f0/01", None);
+    assert!(partition.cost().0 <= 6, "{:?}", partition.cost());
+    let head = IndexQuery::Head { bucket: BUCKET, key: "f0/01".into(), version: None };
+    let IndexView::Marker { version, .. } = partition.ask(&head) else { panic!("a marker") };
+    assert_eq!(partition.cost(), (3, 1));
+    // The object before it becomes current again.
+    partition.delete("f0/01", Some(version));
+    assert!(partition.cost().0 <= 8 && partition.cost().1 <= 1, "{:?}", partition.cost());
+    assert!(matches!(partition.ask(&head), IndexView::Object(Some(_))));
+    assert_eq!(partition.cost(), (2, 0));
+    // Suspended: the null version is found by its own row, wherever it lies.
+    partition.configure(Versioning::Suspended);
+    partition.put_inline("f0/01");
+    partition.configure(Versioning::Enabled);
+    partition.put_inline("f0/01");
+    partition.configure(Versioning::Suspended);
+    partition.delete("f0/01", None);
+    assert!(partition.cost().0 <= 8 && partition.cost().1 == 0, "{:?}", partition.cost());
+    let null = Some(Version::Null);
+    let head = IndexQuery::Head { bucket: BUCKET, key: "f0/01".into(), version: null };
+    assert!(matches!(partition.ask(&head), IndexView::Marker { version: Version::Null, .. }));
+    assert_eq!(partition.cost(), (4, 0));
+}
+
+/// A client that pages through versions while somebody deletes what it has seen: what comes
+/// next is neither left out nor shown as something else.
+#[test]
+fn a_page_of_versions_goes_on_where_versions_are_gone() {
+    let mut partition = Partition::new();
+    partition.put_inline("a");
+    partition.configure(Versioning::Enabled);
+    partition.put_inline("a");
+    partition.put_inline("a");
+    partition.delete("a", None);
+    partition.put_inline("b");
+    let (entries, next) = lines(partition.ask(&versions("", None, None, 1)));
+    assert_eq!(entries, ["a marker latest"]);
+    let Some(VersionsAfter::Version(_, marker)) = next.clone() else { panic!("{next:?}") };
+    partition.delete("a", Some(Version::Id(marker)));
+    // The object below the marker has moved to where current objects lie.
+    let (entries, next) = lines(partition.ask(&versions("", None, next, 2)));
+    assert_eq!(entries, ["a object latest", "a object"]);
+    let (entries, _) = lines(partition.ask(&versions("", None, next, 9)));
+    assert_eq!(entries, ["a object null", "b object latest"]);
+    // After the null version, and after that of a key that has none.
+    let null = |key: &str| Some(VersionsAfter::Null(key.into()));
+    let (entries, _) = lines(partition.ask(&versions("", None, null("a"), 9)));
+    assert_eq!(entries, ["b object latest"]);
+    let (entries, _) = lines(partition.ask(&versions("", None, null("b"), 9)));
+    assert_eq!(entries, [""; 0]);
+    // Nothing of another prefix.
+    let (entries, _) = lines(partition.ask(&versions("b", None, null("a"), 9)));
+    assert_eq!(entries, ["b object latest"]);
+    let (entries, _) = lines(partition.ask(&versions("a", None, null("b"), 9)));
+    assert_eq!(entries, [""; 0]);
+}
+
 /// AWS, ListObjectsV2 `start-after`: a key inside a common prefix does not hide the prefix
 /// while keys after it are in there; going on after the prefix itself does.
 #[test]
@@ -252,8 +427,8 @@ fn a_put_touches_a_handful_of_rows() {
     let blob = blob_ref(1, 1 << 30);
     let put = partition.put("250", Data::Blob { blob: blob.clone(), missing: Vec::new() });
     partition.apply(&put);
-    assert!(partition.rows.read.get() <= 5, "{} rows read", partition.rows.read.get());
-    assert_eq!(partition.rows.written, 3, "head, applied write and its age");
+    assert!(partition.rows.read.get() <= 6, "{} rows read", partition.rows.read.get());
+    assert_eq!(partition.rows.written, 4, "head, version counter, applied write and its age");
 
     // The answer is remembered without the bytes, which the repetition brings again.
     let put = partition.put("inline", Data::Inline(Bytes::from(vec![7; 4096])));
@@ -280,7 +455,7 @@ fn replacing_and_aborting_large_uploads_costs_one_row() {
     assert_eq!((partition.count(b'P'), partition.count(b'U')), (2499, 0));
 
     partition.put_inline("k");
-    assert!(partition.rows.written <= 5, "{} rows", partition.rows.written);
+    assert!(partition.rows.written <= 6, "{} rows", partition.rows.written);
     partition.upload("k", second, 1..11);
     partition.writes += 1;
     let write = write_id(partition.writes);
@@ -317,16 +492,27 @@ fn replacing_and_aborting_large_uploads_costs_one_row() {
 }
 
 /// The bug that this guards against: a put repeated under a new write id made the blob that
-/// it had just named garbage.
+/// it had just named garbage; and with versions, one blob of two of them.
 #[test]
 fn a_blob_put_again_under_another_write_id_stays() {
     let mut partition = Partition::new();
     let data = Data::Blob { blob: blob_ref(1, 100), missing: Vec::new() };
-    for _ in 0..2 {
-        let put = partition.put("k", data.clone());
-        assert!(matches!(partition.apply(&put), IndexAnswer::Object(_)));
+    let mut versions_left = Vec::new();
+    for versioning in [Versioning::Off, Versioning::Enabled, Versioning::Suspended] {
+        if versioning != Versioning::Off {
+            partition.configure(versioning);
+        }
+        for _ in 0..2 {
+            let put = partition.put("k", data.clone());
+            assert!(matches!(partition.apply(&put), IndexAnswer::Object(_)));
+        }
+        versions_left.push(lines(partition.ask(&versions("", None, None, 9))).0);
     }
     assert_eq!(partition.garbage(), []);
+    assert_eq!(
+        versions_left,
+        [["k object null latest"], ["k object latest"], ["k object null latest"]]
+    );
     partition.upload("m", upload_id(1), 1..1);
     for _ in 0..2 {
         partition.writes += 1;

@@ -4,10 +4,14 @@
 
 mod common;
 
+use bytes::Bytes;
 use consensus::{ApplyContext, MemoryKv, StateMachine};
 use metastore::{
     RootMachine,
-    api::{self, RootAnswer, RootCommand, RootQuery},
+    api::{
+        self, RootAnswer, RootCommand, RootQuery, RootView,
+        root::{BUCKET_CONFIG_BYTES_MAX, CURSOR_BYTES_MAX, ConfigKind},
+    },
     model::RootModel,
     presplit,
     root::evaluate,
@@ -18,6 +22,8 @@ use types::{
     Role, UnixMillis,
 };
 
+const KINDS: [ConfigKind; 3] = [ConfigKind::Tagging, ConfigKind::Cors, ConfigKind::Website];
+const CONFIGS: [&str; 4] = ["", "a", "ab", "b"];
 const NAMES: [&str; 5] = ["abc", "abcd", "abc-1", "zzz", "b.c"];
 
 fn command(dice: [u8; 6]) -> RootCommand {
@@ -26,7 +32,7 @@ fn command(dice: [u8; 6]) -> RootCommand {
     let id = BucketId(u64::from(b % 6));
     let policy = if e % 4 == 0 { ErasurePolicy::new(2, 1) } else { ErasurePolicy::new(1, 1) };
     let policy = policy.unwrap();
-    match kind % 13 {
+    match kind % 17 {
         0 => {
             let mut partitions = presplit(u16::from(b % 3) + 1);
             match c % 16 {
@@ -63,18 +69,38 @@ fn command(dice: [u8; 6]) -> RootCommand {
                 })
                 .collect(),
         },
-        8 | 9 => RootCommand::CreateBucket { name, id },
+        8 | 9 => RootCommand::CreateBucket { name, id, initial: common::settings(c) },
         10 => RootCommand::BeginDeleteBucket { name },
         11 => RootCommand::FinishDeleteBucket { id },
-        _ => RootCommand::CancelDeleteBucket { id },
+        12 => RootCommand::CancelDeleteBucket { id },
+        13 => RootCommand::SaveCursor {
+            worker: if d == 0 { "w".repeat(65) } else { name },
+            cursor: vec![c; if e == 0 { CURSOR_BYTES_MAX + 1 } else { usize::from(e) }].into(),
+        },
+        _ => RootCommand::SetBucketConfig {
+            id,
+            kind: KINDS[usize::from(c) % 3],
+            name: if d == 0 { "n".repeat(65) } else { CONFIGS[usize::from(d) % 4].to_owned() },
+            value: (e % 4 != 0).then(|| {
+                let bytes = if e == 255 { BUCKET_CONFIG_BYTES_MAX + 1 } else { usize::from(e) };
+                Bytes::from(vec![e; bytes])
+            }),
+        },
     }
 }
 
 fn query([kind, a, b, c]: [u8; 4]) -> RootQuery {
     let name = |dice: u8| NAMES[usize::from(dice) % NAMES.len()].to_owned();
-    match kind % 3 {
+    match kind % 6 {
         0 => RootQuery::Map,
         1 => RootQuery::Bucket { name: name(a) },
+        2 => RootQuery::Cursor { worker: name(a) },
+        3 | 4 => RootQuery::BucketConfigs {
+            id: BucketId(u64::from(a % 6)),
+            kind: KINDS[usize::from(b) % 3],
+            after: c.is_multiple_of(2).then(|| CONFIGS[usize::from(c / 2) % 4].to_owned()),
+            limit: u32::from(c % 3),
+        },
         _ => RootQuery::Buckets {
             prefix: ["", "a", "abc", "x"][usize::from(a) % 4].to_owned(),
             after: (b % 2 == 0).then(|| name(b / 2)),
@@ -144,4 +170,49 @@ proptest! {
         let known = api::decode::<RootCommand>(&bytes).is_ok();
         prop_assert_eq!(RootMachine.apply(&mut rows, context, &bytes).is_ok(), known);
     }
+}
+
+/// Documents of any size fit into an answer: a page ends by their bytes too.
+#[test]
+fn a_page_of_documents_has_bounded_bytes() {
+    let mut rows = MemoryKv::default();
+    let mut apply = |command: &RootCommand| {
+        let context = ApplyContext { index: 1, now: UnixMillis(1) };
+        let answer = RootMachine.apply(&mut rows, context, &api::encode(command)).unwrap();
+        api::decode::<RootAnswer>(&answer).unwrap()
+    };
+    let (id, kind) = (BucketId(1), ConfigKind::Cors);
+    let policy = ErasurePolicy::new(1, 1).unwrap();
+    let (cluster, partitions) = (ClusterId::from_bytes([0; 16]), presplit(1));
+    apply(&RootCommand::Bootstrap { cluster, policy, partitions });
+    let initial = Default::default();
+    apply(&RootCommand::CreateBucket { name: "docs".into(), id, initial });
+    for number in 0..12 {
+        let (name, value) = (format!("{number:02}"), vec![1; BUCKET_CONFIG_BYTES_MAX]);
+        let set = RootCommand::SetBucketConfig { id, kind, name, value: Some(value.into()) };
+        assert_eq!(apply(&set), RootAnswer::Done);
+    }
+    let mut pages = Vec::new();
+    let mut after = None;
+    loop {
+        let query = RootQuery::BucketConfigs { id, kind, after, limit: 100 };
+        let RootView::BucketConfigs { configs, truncated } = evaluate(&rows, &query).unwrap()
+        else {
+            panic!("documents")
+        };
+        pages.push(configs.len());
+        after = configs.last().map(|(name, _)| name.clone());
+        if !truncated {
+            break;
+        }
+    }
+    assert_eq!(pages, [5, 5, 2]);
+}
+
+/// The kinds of documents are part of row keys: their numbers may not change.
+#[test]
+fn numbers_of_config_kinds() {
+    use ConfigKind as K;
+    let kinds = [K::Tagging, K::Cors, K::Website, K::Lifecycle, K::Logging];
+    assert_eq!(kinds.map(|kind| kind as u8), [1, 2, 3, 4, 5]);
 }

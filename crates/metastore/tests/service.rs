@@ -13,6 +13,8 @@ use metastore::{
     api::{
         self, IndexAnswer, IndexCommand, IndexQuery, IndexView, RootAnswer, RootCommand, RootQuery,
         RootView,
+        index::{BucketChange, ObjectUpdate},
+        root::{BUCKET_CONFIG_BYTES_MAX, ConfigKind},
     },
     bootstrap,
     controller::{ControllerError, Step},
@@ -25,8 +27,9 @@ use placement::Domain;
 use platform::ManualClock;
 use proto::{RpcErrorKind, meta::MetaService};
 use types::{
-    BucketId, ClusterId, ClusterMap, Condition, DiskId, DiskUuid, Epoch, ErasurePolicy, GroupId,
-    InstanceId, Location, NodeId, Role,
+    BucketId, BucketLock, BucketSettings, ClusterId, ClusterMap, Condition, DefaultRetention,
+    DiskId, DiskUuid, Epoch, ErasurePolicy, GroupId, InstanceId, Location, NodeId, Period,
+    RetentionMode, Role, Versioning,
 };
 
 const NODE: NodeId = NodeId(1);
@@ -129,19 +132,25 @@ fn delete(bucket: u64, key: &str) -> IndexCommand {
     IndexCommand::DeleteObject {
         bucket: BucketId(bucket),
         key: key.into(),
+        version: None,
         condition: Condition::None,
+        bypass_governance: false,
         write: common::write_id(1),
     }
+}
+
+fn open(bucket: BucketId) -> Bytes {
+    api::encode(&IndexCommand::OpenBucket { bucket, settings: BucketSettings::default() })
 }
 
 #[tokio::test]
 async fn a_command_is_applied_and_a_query_sees_it() {
     let cluster = Cluster::bootstrapped().await;
     let (group, epoch, bucket) = (GroupId(1), Epoch(1), BucketId(3));
-    let open = api::encode(&IndexCommand::OpenBucket { bucket });
+    let open = open(bucket);
     let answer = cluster.node.propose(group, epoch, open).await.unwrap();
     assert_eq!(api::decode::<IndexAnswer>(&answer).unwrap(), IndexAnswer::Done);
-    let head = |bucket| api::encode(&IndexQuery::Head { bucket, key: "k".into() });
+    let head = |bucket| api::encode(&IndexQuery::Head { bucket, key: "k".into(), version: None });
     let view = cluster.node.query(group, epoch, head(bucket)).await.unwrap();
     assert_eq!(api::decode::<IndexView>(&view).unwrap(), IndexView::Object(None));
     let view = cluster.node.query(group, epoch, head(BucketId(4))).await.unwrap();
@@ -182,14 +191,57 @@ async fn nothing_that_a_client_sends_halts_a_group() {
         parts(vec![(0, [0; 16])]),
         parts(Vec::new()),
     ];
-    for command in too_long.iter().chain(&too_many) {
+    let tags = |count| IndexCommand::UpdateObject {
+        bucket: BucketId(1),
+        key: "k".into(),
+        version: None,
+        update: ObjectUpdate::Tags((0..count).map(|n| (format!("{n}"), String::new())).collect()),
+        write: common::write_id(3),
+    };
+    let lock = |period| BucketLock {
+        default: Some(DefaultRetention { mode: RetentionMode::Governance, period }),
+    };
+    let locked = |period| IndexCommand::ConfigureBucket {
+        bucket: BucketId(1),
+        change: BucketChange::Lock(lock(period)),
+        write: common::write_id(4),
+    };
+    let unversioned =
+        BucketSettings { versioning: Versioning::Off, lock: Some(BucketLock::default()) };
+    let meaningless = [
+        tags(11),
+        locked(Period::Days(0)),
+        locked(Period::Days(36_501)),
+        locked(Period::Years(101)),
+        IndexCommand::OpenBucket { bucket: BucketId(1), settings: unversioned },
+    ];
+    for command in too_long.iter().chain(&too_many).chain(&meaningless) {
         assert_eq!(cluster.refusal(1, 1, command).await, RpcErrorKind::Invalid);
     }
     for name in ["ab", &"b".repeat(64)] {
-        let create = RootCommand::CreateBucket { name: (*name).into(), id: BucketId(1) };
+        let (name, id, initial) = ((*name).into(), BucketId(1), BucketSettings::default());
+        let create = RootCommand::CreateBucket { name, id, initial };
         let refused = cluster.node.propose(ROOT, Epoch(0), api::encode(&create)).await;
         assert_eq!(refused.unwrap_err().kind, RpcErrorKind::Invalid);
     }
+    let config = |name: usize, bytes: usize| RootCommand::SetBucketConfig {
+        id: BucketId(1),
+        kind: ConfigKind::Cors,
+        name: "n".repeat(name),
+        value: Some(Bytes::from(vec![1; bytes])),
+    };
+    let (worker, cursor) = ("w".to_owned(), Bytes::from(vec![1; 8193]));
+    for command in [
+        config(65, 1),
+        config(0, BUCKET_CONFIG_BYTES_MAX + 1),
+        RootCommand::SaveCursor { worker, cursor },
+        RootCommand::SaveCursor { worker: String::new(), cursor: Bytes::new() },
+    ] {
+        let refused = cluster.node.propose(ROOT, Epoch(0), api::encode(&command)).await;
+        assert_eq!(refused.unwrap_err().kind, RpcErrorKind::Invalid);
+    }
+    // The largest document that is allowed fits into what a group takes as one command.
+    assert!(api::encode(&config(64, BUCKET_CONFIG_BYTES_MAX)).len() < 1 << 20);
     assert_eq!(cluster.partitions[0].status().applied_index, 0);
     for group in [&cluster.root, &cluster.partitions[0]] {
         assert_eq!(group.status().stopped, None);
@@ -197,6 +249,10 @@ async fn nothing_that_a_client_sends_halts_a_group() {
     // The longest key there is.
     let longest = api::encode(&delete(1, &"k".repeat(1024)));
     assert!(cluster.node.propose(GroupId(1), Epoch(1), longest).await.is_ok());
+    for command in [tags(10), locked(Period::Days(36_500)), locked(Period::Years(1))] {
+        let command = api::encode(&command);
+        assert!(cluster.node.propose(GroupId(1), Epoch(1), command).await.is_ok());
+    }
 }
 
 #[tokio::test]
@@ -364,7 +420,7 @@ async fn the_controller_makes_the_first_groups_once() {
 async fn a_group_in_memory_behaves_as_a_replica() {
     let clock = Arc::new(ManualClock::new(100));
     let group = LocalGroup::index(GroupId(1), NODE, clock.clone());
-    let open = api::encode(&IndexCommand::OpenBucket { bucket: BucketId(1) });
+    let open = open(BucketId(1));
     group.propose(open.clone()).await.unwrap();
     assert_eq!(group.status().applied_index, 1);
     group.set_leader(None);

@@ -1,4 +1,4 @@
-//! Creating, deleting, finding and listing buckets.
+//! Creating, deleting, configuring, finding and listing buckets.
 //!
 //! A bucket lives in two places: its name in the root group, its gate in the index
 //! partition of its id. Both verbs go through them in an order that a crash between any
@@ -9,11 +9,15 @@
 //! delete: root BeginDelete  -> index SealBucket -> root FinishDelete
 //!                                    NotEmpty   -> root CancelDelete
 //! ```
+//!
+//! The gate holds what decides writes, versioning and object lock: `bucket_settings` and
+//! `configure_bucket` go there. All other configuration is in `bucket_config`.
 
 use metastore::api::{
-    IndexAnswer, IndexCommand, RootAnswer, RootCommand, RootQuery, RootView, root::Bucket,
+    IndexAnswer, IndexCommand, IndexQuery, IndexView, RootAnswer, RootCommand, RootQuery, RootView,
+    index::BucketChange, root::Bucket,
 };
-use types::BucketId;
+use types::{BucketId, BucketSettings};
 
 use crate::{
     Error, Objects,
@@ -28,11 +32,16 @@ enum Deletion {
 }
 
 impl Objects {
-    /// Creates a bucket. `BucketExists` if the name is taken.
-    pub async fn create_bucket(&self, name: &str) -> Result<Bucket, Error> {
+    /// Creates a bucket whose gate begins with these settings. `BucketExists` if the name is
+    /// taken.
+    pub async fn create_bucket(
+        &self,
+        name: &str,
+        initial: BucketSettings,
+    ) -> Result<Bucket, Error> {
         for _ in 0..GATE_TRIES_MAX {
             let id = BucketId(rand::random());
-            let bucket = match self.create_in_root(name, id).await? {
+            let bucket = match self.create_in_root(name, id, initial).await? {
                 bucket if bucket.id == id => bucket,
                 // A deletion that crashed half-way still holds the name: bring it to an end.
                 other if other.deleting => match self.delete_steps(&other).await? {
@@ -41,7 +50,7 @@ impl Objects {
                 },
                 _ => return Err(Error::BucketExists(name.to_owned())),
             };
-            if self.open_gate(bucket.id).await? {
+            if self.open_gate(&bucket).await? {
                 self.inner.buckets.forget(name);
                 return Ok(bucket);
             }
@@ -50,8 +59,13 @@ impl Objects {
         Err(gate_moves(name))
     }
 
-    async fn create_in_root(&self, name: &str, id: BucketId) -> Result<Bucket, Error> {
-        let command = RootCommand::CreateBucket { name: name.to_owned(), id };
+    async fn create_in_root(
+        &self,
+        name: &str,
+        id: BucketId,
+        initial: BucketSettings,
+    ) -> Result<Bucket, Error> {
+        let command = RootCommand::CreateBucket { name: name.to_owned(), id, initial };
         match self.metadata().root(command).await.map_err(metadata_error)? {
             RootAnswer::Bucket(bucket) => Ok(bucket),
             RootAnswer::Refused(reason) => Err(Error::Unavailable(reason)),
@@ -130,6 +144,26 @@ impl Objects {
             RootAnswer::Done | RootAnswer::NoSuchBucket | RootAnswer::Refused(_) => Ok(()),
             RootAnswer::Bucket(_) => Ok(()),
             other => Err(unexpected("keeping a bucket", &other)),
+        }
+    }
+
+    /// Versioning and object lock of a bucket, as its gate says now.
+    pub async fn bucket_settings(&self, name: &str) -> Result<BucketSettings, Error> {
+        match self.query(name, "", |bucket| IndexQuery::Settings { bucket }).await? {
+            IndexView::Settings(settings) => Ok(settings),
+            other => Err(unexpected("asking for a bucket's settings", &other)),
+        }
+    }
+
+    /// Changes versioning or object lock. It holds for every write that is acknowledged
+    /// after this was. `BucketState` if the present settings do not allow it.
+    pub async fn configure_bucket(&self, name: &str, change: BucketChange) -> Result<(), Error> {
+        let write = self.new_write_id();
+        let command = |bucket| IndexCommand::ConfigureBucket { bucket, change, write };
+        match self.index(name, "", command).await? {
+            IndexAnswer::Done => Ok(()),
+            IndexAnswer::BucketState => Err(Error::BucketState),
+            other => Err(unexpected("configuring a bucket", &other)),
         }
     }
 

@@ -2,6 +2,7 @@
 //! variant to one AWS code.
 
 use cluster::MetadataError;
+use types::{UnixMillis, Version};
 
 use crate::BodyError;
 
@@ -14,13 +15,34 @@ pub enum Error {
     /// The name is taken (by the same owner: there is one account so far).
     #[error("bucket {0:?} already exists")]
     BucketExists(String),
-    /// The bucket holds objects or uploads.
+    /// The bucket holds versions (delete markers among them) or uploads.
     #[error("bucket {0:?} is not empty")]
     BucketNotEmpty(String),
     /// No object of this key.
     #[error("the key does not exist")]
     NoSuchKey,
-    /// A multipart object was replaced between its head and its read: begin again at the head.
+    /// The key has no such version.
+    #[error("the key has no such version")]
+    NoSuchVersion,
+    /// What was asked for is a delete marker: the current version if none was named.
+    #[error("version {version} is a delete marker")]
+    DeleteMarker {
+        /// Its name.
+        version: Version,
+        /// When it was made. Zero where only an update met it and it is the null version.
+        modified: UnixMillis,
+    },
+    /// A retention or a legal hold forbids it.
+    #[error("the version is locked by a retention period or a legal hold")]
+    Locked,
+    /// A retention or legal hold in a bucket that has no object lock.
+    #[error("the bucket has no object lock: enable it before locking objects")]
+    NoLock,
+    /// The bucket's versioning and object lock do not allow this change of them.
+    #[error("the bucket's versioning or object lock does not allow this change")]
+    BucketState,
+    /// A multipart object's version was removed between its head and its read: begin again at
+    /// the head.
     #[error("the object was replaced while it was being opened")]
     Replaced,
     /// Unknown, completed or aborted upload.

@@ -21,6 +21,14 @@ const CACHED_MAX: usize = 10_000;
 /// Times that an operation goes back to the root group about a closed gate.
 pub(crate) const GATE_TRIES_MAX: usize = 3;
 
+/// How long a command may be proposed again, in milliseconds from the first time. The index
+/// knows a write id for 15 minutes after it was applied: a proposal that came later, from a
+/// process that had stood still in between, would count as a write of its own. The rest of
+/// the 15 minutes is for the difference between the clocks of gateway and index.
+pub(crate) const PROPOSED_MS_MAX: u64 = 10 * 60 * 1000;
+
+const _: () = assert!(PROPOSED_MS_MAX < metastore::index::REMEMBERED_MS);
+
 /// Which id a name had lately.
 #[derive(Default)]
 pub(crate) struct BucketCache {
@@ -112,7 +120,7 @@ impl Objects {
         if now.id != bucket.id {
             return Ok(now);
         }
-        if closed == Closed::NotOpen && self.open_gate(now.id).await? {
+        if closed == Closed::NotOpen && self.open_gate(&now).await? {
             return Ok(now);
         }
         // Sealed, yet active in the root group: a deletion was cancelled there after
@@ -121,14 +129,20 @@ impl Objects {
         Err(Error::NoSuchBucket(bucket.name.clone()))
     }
 
-    /// Opens a bucket's gate; false if it is sealed.
-    pub(crate) async fn open_gate(&self, bucket: BucketId) -> Result<bool, Error> {
-        let command = IndexCommand::OpenBucket { bucket };
-        match self.metadata().index(bucket, "", command).await.map_err(metadata_error)? {
+    /// Opens a bucket's gate with the settings that it was created with; false if it is
+    /// sealed. A gate that is open already keeps its own.
+    pub(crate) async fn open_gate(&self, bucket: &Bucket) -> Result<bool, Error> {
+        let command = IndexCommand::OpenBucket { bucket: bucket.id, settings: bucket.initial };
+        match self.metadata().index(bucket.id, "", command).await.map_err(metadata_error)? {
             IndexAnswer::Done => Ok(true),
             IndexAnswer::BucketSealed => Ok(false),
             other => Err(unexpected("opening a bucket", &other)),
         }
+    }
+
+    /// When a command that is proposed now may be proposed no more.
+    pub(crate) fn proposed_until(&self) -> UnixMillis {
+        UnixMillis(self.clock().now_ms()).plus(PROPOSED_MS_MAX)
     }
 
     /// Proposes a command on a key, going back to the root group about a closed gate.
@@ -141,11 +155,15 @@ impl Objects {
         command: impl Fn(BucketId) -> IndexCommand + Send + Sync,
     ) -> Result<IndexAnswer, Error> {
         let mut resolved = self.resolve(bucket).await?;
+        let until = self.proposed_until();
         for _ in 0..GATE_TRIES_MAX {
             let proposed = self.metadata().index(resolved.id, key, command(resolved.id));
             let answer = proposed.await.map_err(metadata_error)?;
             let Some(closed) = Closed::in_answer(&answer) else { return Ok(answer) };
             resolved = self.reopen(&resolved, closed).await?;
+            if UnixMillis(self.clock().now_ms()) > until {
+                break;
+            }
         }
         Err(gate_moves(bucket))
     }

@@ -10,7 +10,7 @@ use metastore::api::{
     index::{Data, Segment},
 };
 use tokio::{task::JoinHandle, time::Instant};
-use types::{BlobRef, Content, ObjectHead, PlacementGroup, UploadId, WriteIntent};
+use types::{BlobRef, Content, ObjectHead, PlacementGroup, UploadId, VersionId, WriteIntent};
 
 use crate::{
     Error, Objects,
@@ -27,8 +27,9 @@ const BUFFER_WAIT: Duration = Duration::from_secs(10);
 
 impl Objects {
     /// Opens an object that [`Objects::head`] returned, so that the protocol layer can
-    /// evaluate conditions in between. If the object was replaced since, the bytes are
-    /// still those of `head`, or `Replaced` for a multipart object: begin again.
+    /// evaluate conditions in between. The bytes are those of the version that `head` names,
+    /// also if it is no longer current. If it was removed since, they are there for a while;
+    /// but a multipart object is then `Replaced`: begin again.
     ///
     /// Returns when the first bytes are there, so that an object that cannot be read is an
     /// error of this call and not of a stream that has already begun.
@@ -44,11 +45,15 @@ impl Objects {
         let sources = match &head.content {
             Content::Inline(bytes) => vec![Source::inline(bytes, 0, &range)],
             Content::Blob(blob) => vec![Source::blob(self, blob, 0, &range, None)?],
-            Content::Parts { upload, .. } => self.parts_of(bucket, key, *upload, &range).await?,
+            Content::Parts { upload, .. } => {
+                self.parts_of(bucket, key, head.version, *upload, &range).await?
+            }
         };
         // Only for repair hints: an object can be read without them.
         let reading = match self.resolve(bucket).await {
-            Ok(bucket) => Some(Reading { bucket: bucket.id, key: key.to_owned() }),
+            Ok(bucket) => {
+                Some(Reading { bucket: bucket.id, key: key.to_owned(), made: head.version.at })
+            }
             Err(_) => None,
         };
         let pieces = Pieces { sources: sources.into(), next_stripe: None };
@@ -70,6 +75,7 @@ impl Objects {
         &self,
         bucket: &str,
         key: &str,
+        version: VersionId,
         upload: UploadId,
         range: &Range<u64>,
     ) -> Result<Vec<Source>, Error> {
@@ -79,6 +85,7 @@ impl Objects {
         let query = |bucket| IndexQuery::Segments {
             bucket,
             key: key.to_owned(),
+            version,
             upload,
             start: range.start,
             end: range.end,

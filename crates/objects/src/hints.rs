@@ -1,6 +1,6 @@
 //! Read repair: a reader that meets a missing or corrupt shard says so, and reads on.
 
-use types::{BlobRef, UnixMillis, UploadId, WriteIntent};
+use types::{BlobRef, BucketId, UnixMillis, UploadId, WriteIntent};
 
 use crate::{Objects, metrics};
 
@@ -14,22 +14,23 @@ pub struct RepairHint {
     pub blob: BlobRef,
     /// The rank of the bad shard.
     pub rank: u8,
-    /// What the blob was written for. The deadline is long past (zero), so that the index
-    /// answers for good whether it still references the blob.
+    /// What the blob was written for. The deadline is the time at which the version was made:
+    /// the index looks for versions that are not later, and answers for good.
     pub intent: WriteIntent,
 }
 
 /// Whose bytes are being read: what a hint needs to say.
 #[derive(Clone, Debug)]
 pub(crate) struct Reading {
-    pub(crate) bucket: types::BucketId,
+    pub(crate) bucket: BucketId,
     pub(crate) key: String,
+    /// When the version was made.
+    pub(crate) made: UnixMillis,
 }
 
 impl Reading {
     pub(crate) fn intent(&self, part: Option<(UploadId, u16)>) -> WriteIntent {
-        let deadline = UnixMillis::default();
-        WriteIntent { bucket: self.bucket, key: self.key.clone(), part, deadline }
+        WriteIntent { bucket: self.bucket, key: self.key.clone(), part, deadline: self.made }
     }
 }
 

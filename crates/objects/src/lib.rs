@@ -2,13 +2,14 @@
 //!
 //! Reading order: [`request`] (what callers say), [`body`] (where bytes come from),
 //! [`error`], [`Objects`] (what the operations share), then the verbs: `put`, `get`,
-//! `delete`, `list`, `multipart`, `buckets`. Under `put` lie `upload` (stripes), `write`
+//! `delete`, `update`, `list`, `multipart`, `buckets`, `bucket_config`. Under `put` lie `upload` (stripes), `write`
 //! (shards), `lanes` and `choose` (placement); under `get` lie `fetch` (chunks) and `hedge`; under
 //! all of them `gate` (bucket names), `buffer` (memory), `confirm` and `background`.
 //! [`RepairHint`] and `rebuild` are for the repair workers.
 
 mod background;
 pub mod body;
+mod bucket_config;
 mod buckets;
 mod buffer;
 mod choose;
@@ -29,6 +30,7 @@ pub mod objects;
 mod put;
 mod rebuild;
 pub mod request;
+mod update;
 mod upload;
 mod write;
 

@@ -1,14 +1,14 @@
-//! Multipart uploads: begin, complete, give up, list. Storing a part is in `put.rs`,
-//! because its bytes go the way of an object's.
+//! Multipart uploads: begin, complete, give up, list; and the parts of what they made.
+//! Storing a part is in `put.rs`, because its bytes go the way of an object's.
 
 use std::collections::BTreeMap;
 
 use md5::{Digest, Md5};
 use metastore::api::{
     IndexAnswer, IndexCommand, IndexQuery, IndexView,
-    index::{Part, Upload},
+    index::{self, Part, Upload},
 };
-use types::{ETag, ObjectHead, UnixMillis, UploadId};
+use types::{Content, ETag, ObjectHead, UnixMillis, UploadId};
 
 use crate::{
     Error, Objects,
@@ -37,6 +37,7 @@ impl Objects {
         };
         match self.index(&create.bucket, &create.key, command).await? {
             IndexAnswer::Done => Ok(id),
+            IndexAnswer::NoLock => Err(Error::NoLock),
             other => Err(unexpected("beginning an upload", &other)),
         }
     }
@@ -70,6 +71,7 @@ impl Objects {
             IndexAnswer::NoSuchUpload => Err(Error::NoSuchUpload),
             IndexAnswer::NoSuchKey => Err(Error::NoSuchKey),
             IndexAnswer::ConditionFailed => Err(Error::PreconditionFailed),
+            IndexAnswer::NoLock => Err(Error::NoLock),
             IndexAnswer::InvalidPart { number } => Err(Error::InvalidPart { number }),
             IndexAnswer::PartTooSmall { number, size } => Err(Error::PartTooSmall { number, size }),
             IndexAnswer::SizeMismatch { actual } => Err(Error::SizeMismatch { actual }),
@@ -164,6 +166,33 @@ impl Objects {
             }
             IndexView::NoSuchUpload => Err(Error::NoSuchUpload),
             other => Err(unexpected("listing parts", &other)),
+        }
+    }
+
+    /// Parts of the multipart object that [`Objects::head`] returned, numbered by their
+    /// place, above `after`; and whether more follow. None for an object put in one piece.
+    /// `Replaced` if that version is gone.
+    pub async fn object_parts(
+        &self,
+        bucket: &str,
+        key: &str,
+        head: &ObjectHead,
+        after: u16,
+        limit: u32,
+    ) -> Result<(Vec<index::ListedPart>, bool), Error> {
+        let Content::Parts { upload, .. } = head.content else { return Ok((Vec::new(), false)) };
+        let query = |bucket| IndexQuery::ObjectParts {
+            bucket,
+            key: key.to_owned(),
+            version: head.version,
+            upload,
+            after,
+            limit,
+        };
+        match self.query(bucket, key, query).await? {
+            IndexView::ObjectParts { parts, truncated } => Ok((parts, truncated)),
+            IndexView::NoSuchUpload => Err(Error::Replaced),
+            other => Err(unexpected("listing the parts of an object", &other)),
         }
     }
 }

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::{
     Error,
     background::Background,
+    bucket_config::ConfigCache,
     buffer::{Budget, Pool},
     confirm::Confirmer,
     gate::BucketCache,
@@ -30,7 +31,8 @@ pub struct Settings {
     pub buffer_bytes_max: u64,
     /// The longest object or part of one PUT: 5 GiB as on AWS.
     pub put_bytes_max: u64,
-    /// How long a gateway may trust its cached answer to "which id has this bucket name".
+    /// How long a gateway may trust its cached answers to "which id has this bucket name" and
+    /// "what does this document of its configuration say", in milliseconds.
     pub bucket_cache_ms: u64,
 }
 
@@ -60,6 +62,7 @@ pub(crate) struct Inner {
     clock: Arc<dyn Clock>,
     settings: Settings,
     pub(crate) buckets: BucketCache,
+    pub(crate) configs: ConfigCache,
     pub(crate) write_budget: Arc<Budget>,
     pub(crate) read_budget: Arc<Budget>,
     pub(crate) pool: Arc<Pool>,
@@ -88,6 +91,7 @@ impl Objects {
                 shards,
                 clock,
                 buckets: BucketCache::default(),
+                configs: ConfigCache::default(),
                 write_budget: Budget::new("write", half),
                 read_budget: Budget::new("read", half),
                 pool: Pool::new(POOLED_BUFFERS_MAX),

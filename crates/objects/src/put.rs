@@ -152,6 +152,7 @@ impl Objects {
     ) -> Result<ObjectHead, Error> {
         let Stored { size, digests, content } = stored;
         let (data, write) = (content.data(), self.new_write_id());
+        let deadline = target.deadline.min(self.proposed_until());
         let command = |bucket| IndexCommand::PutObject {
             bucket,
             key: target.key.clone(),
@@ -162,7 +163,7 @@ impl Objects {
             checksum: digests.checksum.clone(),
             data: data.clone(),
             write,
-            deadline: target.deadline,
+            deadline,
         };
         self.commit_content(&target, content, command, |answer| match answer {
             IndexAnswer::Object(head) => Ok(*head),
@@ -180,6 +181,7 @@ impl Objects {
     ) -> Result<PartDone, Error> {
         let Stored { size, digests, content } = stored;
         let (data, write) = (content.data(), self.new_write_id());
+        let deadline = target.deadline.min(self.proposed_until());
         let command = |bucket| IndexCommand::PutPart {
             bucket,
             key: target.key.clone(),
@@ -193,7 +195,7 @@ impl Objects {
                 data: data.clone(),
             },
             write,
-            deadline: target.deadline,
+            deadline,
         };
         let done = PartDone {
             etag: ETag { md5: digests.md5, parts: 0 },
@@ -208,8 +210,9 @@ impl Objects {
 
     /// Proposes the entry that references `content`, and settles what becomes of its shards:
     /// confirmed if it was accepted, deleted if it was surely refused, left to the sweep if
-    /// nobody knows. `command` has the same write id each time: a late duplicate of a proposal
-    /// that met a closed gate must not count as a write of its own.
+    /// nobody knows. `command` has the same write id and the same deadline each time: a late
+    /// duplicate of a proposal must not count as a write of its own, neither while the index
+    /// remembers the id nor later, when the bytes may be garbage already.
     async fn commit_content<T>(
         &self,
         target: &Target,
@@ -282,9 +285,12 @@ fn refusal(answer: &IndexAnswer) -> Error {
         IndexAnswer::NoSuchKey => Error::NoSuchKey,
         IndexAnswer::ConditionFailed => Error::PreconditionFailed,
         IndexAnswer::NoSuchUpload => Error::NoSuchUpload,
-        IndexAnswer::DeadlinePassed => {
-            Error::Unavailable("the upload took longer than a write may take: try again".into())
-        }
+        IndexAnswer::NoLock => Error::NoLock,
+        IndexAnswer::DeadlinePassed => Error::Unavailable(
+            "the upload took longer than a write may take, or the metadata nodes' clocks are \
+             minutes ahead of this gateway's: try again"
+                .into(),
+        ),
         other => unexpected("storing an object", other),
     }
 }

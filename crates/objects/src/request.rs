@@ -5,9 +5,10 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use metastore::api::index::{ListAfter, ListEntry, Part, Upload};
+use metastore::api::index::{ListAfter, ListEntry, Part, Upload, VersionEntry, VersionsAfter};
 use types::{
     Attributes, Checksum, ChecksumAlgorithm, ChecksumKind, Condition, ETag, ObjectHead, UploadId,
+    Version,
 };
 
 use crate::{Error, ObjectBody};
@@ -20,10 +21,38 @@ pub struct Put {
     pub key: String,
     /// Decided at commit.
     pub condition: Condition,
-    /// What the user said about it.
+    /// What the user said about it. A retention or legal hold needs a bucket with object
+    /// lock: `NoLock` else.
     pub attributes: Attributes,
     /// The bytes.
     pub body: Box<dyn ObjectBody>,
+}
+
+/// A deletion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delete {
+    /// The bucket's name.
+    pub bucket: String,
+    /// The key.
+    pub key: String,
+    /// The version to remove for good. `None`: the current object goes, or where the bucket
+    /// is versioned a delete marker hides it.
+    pub version: Option<Version>,
+    /// Decided at commit: of the named version, or of the current object.
+    pub condition: Condition,
+    /// Whether a governance retention is no hindrance: the caller has checked the permission.
+    pub bypass_governance: bool,
+}
+
+/// What a deletion did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deleted {
+    /// Whether there was an object, or the named version.
+    pub existed: bool,
+    /// The delete marker that was made, or the version that was removed by name.
+    pub version: Option<Version>,
+    /// Whether `version` is a delete marker.
+    pub marker: bool,
 }
 
 /// A PUT of a part.
@@ -46,7 +75,7 @@ pub struct CreateUpload {
     pub bucket: String,
     /// The key.
     pub key: String,
-    /// Attributes of the object to be.
+    /// Attributes of the object to be; a retention or legal hold as for [`Put`].
     pub attributes: Attributes,
     /// Checksum algorithm and kind, if asked for.
     pub checksum: Option<(ChecksumAlgorithm, ChecksumKind)>,
@@ -109,6 +138,15 @@ pub struct Page {
     pub entries: Vec<ListEntry>,
     /// Where the next page begins; `None` at the end.
     pub next: Option<ListAfter>,
+}
+
+/// A page of a listing of versions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionsPage {
+    /// In key order, the latest version of a key first.
+    pub entries: Vec<VersionEntry>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<VersionsAfter>,
 }
 
 /// A page of uploads in progress.

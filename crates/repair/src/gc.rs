@@ -2,7 +2,8 @@
 //!
 //! The index queues a blob in the entry that drops its last reference. Here its shards are
 //! deleted on every disk of its group, and only then its row goes: **bytes first, row
-//! last**, so that no crash forgets bytes. A disk that does not answer keeps the row.
+//! last**, so that no crash forgets bytes. A disk that does not answer keeps the row, and
+//! the rows behind it go on: a round walks the whole queue of every partition.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,49 +24,73 @@ use crate::{Error, Settings, Step, Worker, metrics};
 /// Rows of a step: bounds the deletions of one call a disk.
 const ROWS_MAX: u32 = 1000;
 
+/// A partition, and the last row there that this round is done with.
+type Place = (GroupId, Option<GarbageId>);
+
 /// The worker that frees the bytes of deleted blobs.
 pub struct GarbageCollector {
     objects: Objects,
     settings: Settings,
-    /// The last partition that was looked at.
-    at: Option<GroupId>,
-    /// Whether this round over the partitions got anything done.
-    progress: bool,
+    /// Where the round goes on; `None` between rounds.
+    at: Option<Place>,
     blobs: u64,
     /// Blobs of each partition that a disk kept from being collected when last tried.
     waiting: BTreeMap<GroupId, usize>,
+    /// The furthest row of each partition that was tried, in this round or before.
+    tried: BTreeMap<GroupId, GarbageId>,
 }
 
 impl GarbageCollector {
     /// A collector over this object layer's metadata and disks.
     pub fn new(objects: Objects, settings: Settings) -> Self {
-        Self { objects, settings, at: None, progress: false, blobs: 0, waiting: BTreeMap::new() }
+        let (waiting, tried) = (BTreeMap::new(), BTreeMap::new());
+        Self { objects, settings, at: None, blobs: 0, waiting, tried }
     }
 
-    async fn collect(&mut self, partition: GroupId) -> Result<(), Error> {
+    /// A page of a partition's queue, oldest row first. Where the round goes on in this
+    /// partition; `None` at its end.
+    async fn collect(&mut self, (partition, after): Place) -> Result<Option<Place>, Error> {
         let now = UnixMillis(self.objects.clock().now_ms());
         let before = UnixMillis(now.0.saturating_sub(self.settings.garbage_grace_ms));
-        let query = IndexQuery::Garbage { before, limit: ROWS_MAX };
+        let query = IndexQuery::Garbage { before, after, limit: ROWS_MAX };
         let rows = match self.objects.metadata().partition_query(partition, query).await? {
             IndexView::Garbage(rows) => rows,
             other => return Err(Error::view(&other)),
         };
-        let mut blobs = Vec::new();
+        let full = rows.len() == ROWS_MAX as usize;
+        let last = rows.last().map(|(row, _)| *row);
+        let (mut blobs, mut uploads) = (Vec::new(), Vec::new());
         for (row, garbage) in rows {
             match garbage {
-                Garbage::Blob(blob) => blobs.push((row, blob)),
-                Garbage::Upload { .. } => {
-                    self.change(partition, IndexCommand::ExpandGarbage { row }).await?;
-                    self.progress = true;
-                }
+                // What an upload expands to lies behind it: from there the page comes again.
+                Garbage::Blob(blob) if uploads.is_empty() => blobs.push((row, blob)),
+                Garbage::Blob(_) => {}
+                Garbage::Upload { .. } => uploads.push(row),
             }
         }
-        let gone = self.delete(&blobs).await;
-        self.waiting.insert(partition, blobs.len() - gone.len());
+        self.collect_blobs(partition, &blobs).await?;
+        for row in &uploads {
+            self.change(partition, IndexCommand::ExpandGarbage { row: *row }).await?;
+        }
+        Ok(match uploads.is_empty() {
+            false => Some((partition, blobs.last().map(|(row, _)| *row).or(after))),
+            true => full.then_some((partition, last)),
+        })
+    }
+
+    async fn collect_blobs(
+        &mut self,
+        partition: GroupId,
+        blobs: &[(GarbageId, BlobRef)],
+    ) -> Result<(), Error> {
+        let Some((last, _)) = blobs.last() else { return Ok(()) };
+        let tried = self.tried.get(&partition).copied();
+        let gone = self.delete(blobs, tried).await;
+        self.tried.insert(partition, tried.map_or(*last, |tried| tried.max(*last)));
+        *self.waiting.entry(partition).or_default() += blobs.len() - gone.len();
         if !gone.is_empty() {
             let count = gone.len() as u64;
             self.change(partition, IndexCommand::Collected { rows: gone }).await?;
-            self.progress = true;
             self.blobs += count;
             metrics::done(self.name(), "blob_collected", count);
         }
@@ -79,9 +104,17 @@ impl GarbageCollector {
         }
     }
 
-    /// The rows whose blobs are gone from every disk that could hold a shard of them.
-    async fn delete(&self, blobs: &[(GarbageId, BlobRef)]) -> Vec<GarbageId> {
+    /// The rows whose blobs are gone from every disk that could hold a shard of them. Those
+    /// up to `tried` that wait for a disk still are left alone: what the others held of them
+    /// is free already.
+    async fn delete(
+        &self,
+        blobs: &[(GarbageId, BlobRef)],
+        tried: Option<GarbageId>,
+    ) -> Vec<GarbageId> {
         let map = self.objects.metadata().map();
+        let answers =
+            |disk: &DiskId| self.objects.shards().likely_up(*disk) && !map.down.contains(disk);
         // A disk that is out for good takes its shards with it.
         let exists =
             |disk: &DiskId| map.disks.get(disk).is_some_and(|disk| disk.state != DiskState::Out);
@@ -90,10 +123,19 @@ impl GarbageCollector {
         for (row, blob) in blobs {
             // A group that this copy of the map does not know yet: another time.
             let Ok(disks) = self.objects.disks_of(blob) else { continue };
-            for (rank, disk) in (0u8..).zip(&disks).filter(|(_, disk)| exists(disk)) {
-                by_disk.entry(*disk).or_default().push(ShardId { blob: blob.id, rank });
+            let ranks: Vec<(u8, DiskId)> =
+                (0u8..).zip(disks).filter(|(_, disk)| exists(disk)).collect();
+            let (up, silent): (Vec<_>, Vec<_>) =
+                ranks.into_iter().partition(|(_, disk)| answers(disk));
+            if !silent.is_empty() && Some(*row) <= tried {
+                continue;
             }
-            known.push((*row, disks));
+            for (rank, disk) in &up {
+                by_disk.entry(*disk).or_default().push(ShardId { blob: blob.id, rank: *rank });
+            }
+            if silent.is_empty() {
+                known.push((*row, up.into_iter().map(|(_, disk)| disk).collect()));
+            }
         }
         let calls = by_disk.into_iter().map(|(disk, shards)| async move {
             (disk, self.objects.shards().delete(disk, shards).await)
@@ -120,19 +162,27 @@ impl Worker for GarbageCollector {
         "garbage"
     }
 
-    /// One partition.
+    /// One page of a partition's queue.
     async fn work(&mut self) -> Result<Step, Error> {
         let map = self.objects.metadata().map();
         let groups: BTreeSet<GroupId> = map.partitions.iter().map(|p| p.group).collect();
-        let next = groups.iter().find(|group| self.at.is_none_or(|at| **group > at));
-        let Some(partition) = next.copied() else {
-            self.at = None;
-            let progress = std::mem::take(&mut self.progress);
-            return Ok(if progress { Step::More } else { Step::Idle });
+        let (partition, after) = match self.at {
+            Some(place) => place,
+            None => match groups.first() {
+                Some(group) => (*group, None),
+                None => return Ok(Step::Idle),
+            },
         };
-        self.at = Some(partition);
-        self.collect(partition).await?;
-        Ok(Step::More)
+        if after.is_none() {
+            self.waiting.remove(&partition);
+        }
+        // The round goes on with the other partitions if this one does not answer.
+        let next = groups.into_iter().find(|group| *group > partition).map(|group| (group, None));
+        self.at = next;
+        if let Some(place) = self.collect((partition, after)).await? {
+            self.at = Some(place);
+        }
+        Ok(if self.at.is_some() { Step::More } else { Step::Idle })
     }
 
     async fn wait_for_work(&mut self) {

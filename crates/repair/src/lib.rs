@@ -2,13 +2,15 @@
 //!
 //! Reading order: [`worker`] (what a worker is, and the registry that runs them), then the
 //! workers: [`gc`] (deleted blobs become free bytes), [`orphans`] (shards whose commit
-//! never came), [`missing`] (shards that a blob lacks, by its repair row or a reader's hint).
+//! never came), [`missing`] (shards that a blob lacks, by its repair row or a reader's hint),
+//! [`lifecycle`] (versions and uploads that their bucket's rules end).
 //!
 //! Adding durability needs one trigger; destroying anything needs the word of the index
 //! partition that could reference it.
 
 pub mod error;
 pub mod gc;
+pub mod lifecycle;
 mod metrics;
 pub mod missing;
 pub mod orphans;
@@ -17,6 +19,7 @@ pub mod worker;
 
 pub use error::Error;
 pub use gc::GarbageCollector;
+pub use lifecycle::LifecycleWorker;
 pub use missing::ShardRepairer;
 use objects::Objects;
 pub use orphans::OrphanSweeper;
@@ -29,6 +32,7 @@ pub use worker::{Step, Worker, WorkerState, WorkerStatus, Workers};
 pub fn start(objects: &Objects, settings: &Settings) -> Workers {
     let workers = Workers::new(settings.throttle_percent);
     workers.spawn(GarbageCollector::new(objects.clone(), settings.clone()));
+    workers.spawn(LifecycleWorker::new(objects.clone(), settings));
     workers.spawn(OrphanSweeper::new(objects.clone(), settings.clone()));
     workers.spawn(ShardRepairer::new(objects.clone(), settings.clone()));
     workers

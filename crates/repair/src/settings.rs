@@ -13,6 +13,8 @@ pub struct Settings {
     pub orphan_interval_ms: u64,
     /// How often the repair rows are looked at when nothing could be done.
     pub repair_interval_ms: u64,
+    /// How long a day of lifecycle rules is: 24 hours. Tests make it seconds.
+    pub lifecycle_day_ms: u64,
     /// Whether no other process of the cluster repairs shards at the same time. Only then
     /// may a corrupt shard be replaced with the help of other corrupt ones (their good
     /// stripes): two repairers that each lean on the shard that the other one deletes would
@@ -30,6 +32,7 @@ impl Default for Settings {
             garbage_interval_ms: 60 * 1000,
             orphan_interval_ms: 6 * 3600 * 1000,
             repair_interval_ms: 3 * 1000,
+            lifecycle_day_ms: 24 * 3600 * 1000,
             sole_repairer: true,
             throttle_percent: 100,
         }

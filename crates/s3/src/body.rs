@@ -1,6 +1,8 @@
 //! The body of a PUT, part or copy, as the object layer reads it: counted, hashed, and
 //! compared with everything that was declared about it before anything is committed.
 
+use std::ops::RangeInclusive;
+
 use async_trait::async_trait;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -23,8 +25,8 @@ use crate::{
 /// A body that checks itself.
 pub(crate) struct CheckedBody {
     source: BoxStream<'static, Result<Bytes, BodyError>>,
-    /// Bytes that were declared; more or fewer are an error.
-    declared_bytes: u64,
+    /// More or fewer bytes are an error.
+    length: Length,
     received_bytes: u64,
     hashing: Hashing,
     content_md5: Option<[u8; 16]>,
@@ -32,6 +34,47 @@ pub(crate) struct CheckedBody {
     trailers: Option<TrailingHeaders>,
     /// Set when the source has ended or failed.
     outcome: Option<Result<BodyDigests, BodyError>>,
+}
+
+/// How many bytes must come.
+enum Length {
+    /// As many as were declared.
+    Declared(u64),
+    /// What a form's policy allows: least, most, and an upper bound of what can come at all.
+    Between(RangeInclusive<u64>, u64),
+}
+
+impl Length {
+    fn check(&self, received: u64, ended: bool) -> Result<(), BodyError> {
+        let size = |code: &str, message: &str| BodyError::Protocol {
+            code: code.to_owned(),
+            message: message.to_owned(),
+        };
+        match self {
+            Self::Declared(declared) if received > *declared => {
+                Err(BodyError::Incomplete(format!("more than {declared} bytes came")))
+            }
+            Self::Declared(declared) if ended && received < *declared => {
+                Err(BodyError::Incomplete(format!("{received} of {declared} bytes came")))
+            }
+            Self::Between(allowed, _) if received > *allowed.end() => {
+                Err(size("EntityTooLarge", "Your proposed upload exceeds the maximum allowed size"))
+            }
+            Self::Between(allowed, _) if ended && received < *allowed.start() => Err(size(
+                "EntityTooSmall",
+                "Your proposed upload is smaller than the minimum allowed size",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// What buffers are sized by.
+    fn most(&self) -> u64 {
+        match self {
+            Self::Declared(declared) => *declared,
+            Self::Between(allowed, possible) => *allowed.end().min(possible),
+        }
+    }
 }
 
 /// What a request says about its body.
@@ -96,7 +139,7 @@ impl CheckedBody {
         };
         Self {
             source,
-            declared_bytes: claims.declared_bytes,
+            length: Length::Declared(claims.declared_bytes),
             received_bytes: 0,
             hashing: Hashing::new(Some(claims.algorithm().unwrap_or(algorithm))),
             content_md5: claims.content_md5,
@@ -117,7 +160,7 @@ impl CheckedBody {
             .boxed();
         Self {
             source,
-            declared_bytes: bytes,
+            length: Length::Declared(bytes),
             received_bytes: 0,
             hashing: Hashing::new(Some(algorithm)),
             content_md5: None,
@@ -127,6 +170,27 @@ impl CheckedBody {
         }
     }
 
+    /// The file of an HTML form, whose other fields are `headers`. `possible` bounds what can
+    /// come.
+    pub(crate) fn of_form(
+        source: BoxStream<'static, Result<Bytes, BodyError>>,
+        allowed: RangeInclusive<u64>,
+        possible: u64,
+        headers: &HeaderMap,
+    ) -> S3Result<Self> {
+        let declared = Declared::of(headers)?;
+        Ok(Self {
+            source,
+            length: Length::Between(allowed, possible),
+            received_bytes: 0,
+            hashing: Hashing::new(Some(declared.algorithm().unwrap_or(checksum::DEFAULT))),
+            content_md5: content_md5(headers)?,
+            declared,
+            trailers: None,
+            outcome: None,
+        })
+    }
+
     /// One frame, or the verdict at the end.
     async fn step(&mut self) -> Result<Option<Bytes>, BodyError> {
         loop {
@@ -134,23 +198,15 @@ impl CheckedBody {
                 Some(Ok(bytes)) if bytes.is_empty() => {}
                 Some(Ok(bytes)) => {
                     self.received_bytes += bytes.len() as u64;
-                    if self.received_bytes > self.declared_bytes {
-                        return Err(BodyError::Incomplete(format!(
-                            "more than {} bytes came",
-                            self.declared_bytes
-                        )));
-                    }
+                    self.length.check(self.received_bytes, false)?;
                     self.hashing.update(bytes.clone()).await?;
                     return Ok(Some(bytes));
                 }
                 Some(Err(error)) => return Err(error),
-                None if self.received_bytes < self.declared_bytes => {
-                    return Err(BodyError::Incomplete(format!(
-                        "{} of {} bytes came",
-                        self.received_bytes, self.declared_bytes
-                    )));
+                None => {
+                    self.length.check(self.received_bytes, true)?;
+                    return Ok(None);
                 }
-                None => return Ok(None),
             }
         }
     }
@@ -205,7 +261,7 @@ impl CheckedBody {
 #[async_trait]
 impl ObjectBody for CheckedBody {
     fn size_hint(&self) -> Option<u64> {
-        Some(self.declared_bytes)
+        Some(self.length.most())
     }
 
     async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {

@@ -1,6 +1,7 @@
 //! Buckets: create, delete, head, list, location.
 
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, dto::*};
+use types::{BucketLock, BucketSettings, Versioning};
 
 use crate::{
     api::Api,
@@ -25,7 +26,7 @@ pub(crate) async fn create_bucket(
             return Err(not_implemented("A directory bucket"));
         }
         if configuration.tags.as_ref().is_some_and(|tags| !tags.is_empty()) {
-            return Err(not_implemented("Tagging a bucket"));
+            return Err(not_implemented("Tagging a bucket while creating it"));
         }
         if let Some(location) = &configuration.location_constraint
             && !location.as_str().is_empty()
@@ -41,7 +42,14 @@ pub(crate) async fn create_bucket(
             ));
         }
     }
-    api.objects.create_bucket(&input.bucket).await.map_err(from_objects)?;
+    let initial = match input.object_lock_enabled_for_bucket {
+        // Object lock needs versions, so AWS enables them with it.
+        Some(true) => {
+            BucketSettings { versioning: Versioning::Enabled, lock: Some(BucketLock::default()) }
+        }
+        _ => BucketSettings::default(),
+    };
+    api.objects.create_bucket(&input.bucket, initial).await.map_err(from_objects)?;
     Ok(S3Response::new(CreateBucketOutput {
         location: Some(format!("/{}", input.bucket)),
         ..Default::default()

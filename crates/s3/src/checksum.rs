@@ -6,26 +6,32 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use crc_fast::CrcAlgorithm;
 use http::{HeaderMap, HeaderName};
-use s3s::{S3Error, S3Result, crypto::Checksum as _, dto::ChecksumType};
+use s3s::{
+    S3Error, S3Result,
+    crypto::{self, Checksum as _},
+    dto::ChecksumType,
+};
 use sha2::Digest as _;
 use types::{Checksum, ChecksumAlgorithm, ChecksumKind};
 
-use crate::errors::{invalid_request, not_implemented};
+use crate::errors::invalid_request;
 
-/// Every algorithm that we can compute.
-pub(crate) const ALL: [ChecksumAlgorithm; 5] = [
+/// Every algorithm of the S3 model.
+pub(crate) const ALL: [ChecksumAlgorithm; 10] = [
     ChecksumAlgorithm::Crc32,
     ChecksumAlgorithm::Crc32c,
     ChecksumAlgorithm::Crc64Nvme,
     ChecksumAlgorithm::Sha1,
     ChecksumAlgorithm::Sha256,
+    ChecksumAlgorithm::Sha512,
+    ChecksumAlgorithm::Md5,
+    ChecksumAlgorithm::XxHash64,
+    ChecksumAlgorithm::XxHash3,
+    ChecksumAlgorithm::XxHash128,
 ];
 
 /// What AWS computes when the client names no algorithm.
 pub(crate) const DEFAULT: ChecksumAlgorithm = ChecksumAlgorithm::Crc64Nvme;
-
-/// Algorithms of the S3 model that we do not compute; refused, never skipped.
-const OTHERS: [&str; 5] = ["md5", "sha512", "xxhash64", "xxhash3", "xxhash128"];
 
 /// Headers that begin with `x-amz-checksum-` and declare no value.
 const NOT_VALUES: [&str; 3] = ["algorithm", "mode", "type"];
@@ -38,6 +44,11 @@ pub(crate) fn name(algorithm: ChecksumAlgorithm) -> &'static str {
         ChecksumAlgorithm::Crc64Nvme => "CRC64NVME",
         ChecksumAlgorithm::Sha1 => "SHA1",
         ChecksumAlgorithm::Sha256 => "SHA256",
+        ChecksumAlgorithm::Sha512 => "SHA512",
+        ChecksumAlgorithm::Md5 => "MD5",
+        ChecksumAlgorithm::XxHash64 => "XXHASH64",
+        ChecksumAlgorithm::XxHash3 => "XXHASH3",
+        ChecksumAlgorithm::XxHash128 => "XXHASH128",
     }
 }
 
@@ -49,6 +60,11 @@ pub(crate) fn header(algorithm: ChecksumAlgorithm) -> HeaderName {
         ChecksumAlgorithm::Crc64Nvme => "x-amz-checksum-crc64nvme",
         ChecksumAlgorithm::Sha1 => "x-amz-checksum-sha1",
         ChecksumAlgorithm::Sha256 => "x-amz-checksum-sha256",
+        ChecksumAlgorithm::Sha512 => "x-amz-checksum-sha512",
+        ChecksumAlgorithm::Md5 => "x-amz-checksum-md5",
+        ChecksumAlgorithm::XxHash64 => "x-amz-checksum-xxhash64",
+        ChecksumAlgorithm::XxHash3 => "x-amz-checksum-xxhash3",
+        ChecksumAlgorithm::XxHash128 => "x-amz-checksum-xxhash128",
     })
 }
 
@@ -69,9 +85,13 @@ pub(crate) fn kind(checksum: Option<&Checksum>) -> Option<ChecksumType> {
 fn length(algorithm: ChecksumAlgorithm) -> usize {
     match algorithm {
         ChecksumAlgorithm::Crc32 | ChecksumAlgorithm::Crc32c => 4,
-        ChecksumAlgorithm::Crc64Nvme => 8,
+        ChecksumAlgorithm::Crc64Nvme | ChecksumAlgorithm::XxHash64 | ChecksumAlgorithm::XxHash3 => {
+            8
+        }
+        ChecksumAlgorithm::Md5 | ChecksumAlgorithm::XxHash128 => 16,
         ChecksumAlgorithm::Sha1 => 20,
         ChecksumAlgorithm::Sha256 => 32,
+        ChecksumAlgorithm::Sha512 => 64,
     }
 }
 
@@ -81,12 +101,9 @@ pub(crate) fn parse_name(text: &str) -> S3Result<ChecksumAlgorithm> {
     if let Some(algorithm) = ALL.into_iter().find(|algorithm| name(*algorithm) == upper) {
         return Ok(algorithm);
     }
-    if OTHERS.contains(&text.to_ascii_lowercase().as_str()) {
-        return Err(not_implemented(format_args!("Checksum algorithm {upper}")));
-    }
     Err(invalid_request(
         "Checksum algorithm provided is unsupported. Please try again with any of the valid types: \
-         [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]",
+         [CRC32, CRC32C, CRC64NVME, SHA1, SHA256, SHA512, MD5, XXHASH64, XXHASH3, XXHASH128]",
     ))
 }
 
@@ -102,24 +119,30 @@ pub(crate) fn parse_kind(text: Option<&str>) -> S3Result<Option<ChecksumKind>> {
 
 /// The type of a multipart upload's checksum: the asked one if the algorithm can do it,
 /// else the algorithm's default.
+///
+/// Only a CRC of the whole follows from the CRCs of the parts; CRC64NVME is always of the
+/// whole. Every other algorithm is composite.
 pub(crate) fn kind_of(
     algorithm: ChecksumAlgorithm,
     asked: Option<ChecksumKind>,
 ) -> S3Result<ChecksumKind> {
-    use ChecksumAlgorithm::{Crc32, Crc32c, Crc64Nvme, Sha1, Sha256};
+    use ChecksumAlgorithm::{Crc32, Crc32c, Crc64Nvme};
     use ChecksumKind::{Composite, FullObject};
     match (algorithm, asked) {
-        (Crc64Nvme, Some(Composite)) | (Sha1 | Sha256, Some(FullObject)) => {
-            Err(invalid_request(format!(
-                "The {} checksum type cannot be used with the {} checksum algorithm.",
-                kind_name(asked.expect("matched as Some")),
-                name(algorithm).to_ascii_lowercase()
-            )))
-        }
-        (Crc64Nvme, _) => Ok(FullObject),
-        (Sha1 | Sha256, _) => Ok(Composite),
         (Crc32 | Crc32c, asked) => Ok(asked.unwrap_or(Composite)),
+        (Crc64Nvme, None | Some(FullObject)) => Ok(FullObject),
+        (Crc64Nvme, Some(kind @ Composite)) => Err(cannot(algorithm, kind)),
+        (_, None | Some(Composite)) => Ok(Composite),
+        (_, Some(kind @ FullObject)) => Err(cannot(algorithm, kind)),
     }
+}
+
+fn cannot(algorithm: ChecksumAlgorithm, kind: ChecksumKind) -> S3Error {
+    invalid_request(format!(
+        "The {} checksum type cannot be used with the {} checksum algorithm.",
+        kind_name(kind),
+        name(algorithm).to_ascii_lowercase()
+    ))
 }
 
 /// The text of a stored checksum: base64, with `-N` for a composite one.
@@ -134,9 +157,7 @@ pub(crate) fn encode(checksum: &Checksum) -> String {
 /// A value that a client sent for a whole body.
 pub(crate) fn decode(algorithm: ChecksumAlgorithm, text: &str) -> S3Result<Checksum> {
     match STANDARD.decode(text.trim()) {
-        Ok(value) if value.len() == length(algorithm) => {
-            Ok(Checksum { algorithm, kind: ChecksumKind::FullObject, value, parts: 0 })
-        }
+        Ok(value) if value.len() == length(algorithm) => Ok(full(algorithm, value)),
         _ => Err(invalid_request(format!("Value for {} header is invalid.", header(algorithm)))),
     }
 }
@@ -163,7 +184,7 @@ impl Declared {
     }
 
     /// Reads `x-amz-checksum-*`, `x-amz-trailer` and `x-amz-sdk-checksum-algorithm`. At
-    /// most one value; an algorithm that we cannot compute is refused.
+    /// most one value; an unknown algorithm is refused.
     pub(crate) fn of(headers: &HeaderMap) -> S3Result<Self> {
         let mut declared = Self::Nothing;
         let mut declare = |found: Self| match &declared {
@@ -226,9 +247,19 @@ pub(crate) enum Hasher {
     /// One of the three cyclic redundancy checks.
     Crc(ChecksumAlgorithm, Box<crc_fast::Digest>),
     /// SHA-1.
-    Sha1(Box<s3s::crypto::Sha1>),
+    Sha1(Box<crypto::Sha1>),
     /// SHA-256.
     Sha256(Box<sha2::Sha256>),
+    /// SHA-512.
+    Sha512(Box<sha2::Sha512>),
+    /// MD5.
+    Md5(Box<md5::Md5>),
+    /// XXH64 with seed 0.
+    XxHash64(Box<crypto::XxHash64>),
+    /// XXH3 of 64 bits.
+    XxHash3(Box<crypto::XxHash3>),
+    /// XXH3 of 128 bits.
+    XxHash128(Box<crypto::XxHash128>),
 }
 
 fn crc(algorithm: ChecksumAlgorithm) -> Option<CrcAlgorithm> {
@@ -236,19 +267,30 @@ fn crc(algorithm: ChecksumAlgorithm) -> Option<CrcAlgorithm> {
         ChecksumAlgorithm::Crc32 => Some(CrcAlgorithm::Crc32IsoHdlc),
         ChecksumAlgorithm::Crc32c => Some(CrcAlgorithm::Crc32Iscsi),
         ChecksumAlgorithm::Crc64Nvme => Some(CrcAlgorithm::Crc64Nvme),
-        ChecksumAlgorithm::Sha1 | ChecksumAlgorithm::Sha256 => None,
+        _ => None,
     }
+}
+
+/// The checksum of a whole body.
+pub(crate) fn full(algorithm: ChecksumAlgorithm, value: Vec<u8>) -> Checksum {
+    Checksum { algorithm, kind: ChecksumKind::FullObject, value, parts: 0 }
 }
 
 impl Hasher {
     /// Over no bytes yet.
     pub(crate) fn new(algorithm: ChecksumAlgorithm) -> Self {
-        match crc(algorithm) {
-            Some(crc) => Self::Crc(algorithm, Box::new(crc_fast::Digest::new(crc))),
-            None if algorithm == ChecksumAlgorithm::Sha1 => {
-                Self::Sha1(Box::new(s3s::crypto::Sha1::new()))
-            }
-            None => Self::Sha256(Box::new(sha2::Sha256::new())),
+        let of_crc = |crc| Self::Crc(algorithm, Box::new(crc_fast::Digest::new(crc)));
+        match algorithm {
+            ChecksumAlgorithm::Crc32 => of_crc(CrcAlgorithm::Crc32IsoHdlc),
+            ChecksumAlgorithm::Crc32c => of_crc(CrcAlgorithm::Crc32Iscsi),
+            ChecksumAlgorithm::Crc64Nvme => of_crc(CrcAlgorithm::Crc64Nvme),
+            ChecksumAlgorithm::Sha1 => Self::Sha1(Box::new(crypto::Sha1::new())),
+            ChecksumAlgorithm::Sha256 => Self::Sha256(Box::default()),
+            ChecksumAlgorithm::Sha512 => Self::Sha512(Box::default()),
+            ChecksumAlgorithm::Md5 => Self::Md5(Box::default()),
+            ChecksumAlgorithm::XxHash64 => Self::XxHash64(Box::new(crypto::XxHash64::new())),
+            ChecksumAlgorithm::XxHash3 => Self::XxHash3(Box::new(crypto::XxHash3::new())),
+            ChecksumAlgorithm::XxHash128 => Self::XxHash128(Box::new(crypto::XxHash128::new())),
         }
     }
 
@@ -258,17 +300,16 @@ impl Hasher {
             Self::Crc(_, digest) => digest.update(bytes),
             Self::Sha1(digest) => digest.update(bytes),
             Self::Sha256(digest) => digest.update(bytes),
+            Self::Sha512(digest) => digest.update(bytes),
+            Self::Md5(digest) => digest.update(bytes),
+            Self::XxHash64(digest) => digest.update(bytes),
+            Self::XxHash3(digest) => digest.update(bytes),
+            Self::XxHash128(digest) => digest.update(bytes),
         }
     }
 
     /// The checksum of everything.
     pub(crate) fn finish(self) -> Checksum {
-        let full = |algorithm, value| Checksum {
-            algorithm,
-            kind: ChecksumKind::FullObject,
-            value,
-            parts: 0,
-        };
         match self {
             Self::Crc(algorithm, digest) => {
                 full(algorithm, crc_bytes(algorithm, digest.finalize()))
@@ -277,6 +318,13 @@ impl Hasher {
                 full(ChecksumAlgorithm::Sha1, digest.finalize().as_ref().to_vec())
             }
             Self::Sha256(digest) => full(ChecksumAlgorithm::Sha256, digest.finalize().to_vec()),
+            Self::Sha512(digest) => full(ChecksumAlgorithm::Sha512, digest.finalize().to_vec()),
+            Self::Md5(digest) => full(ChecksumAlgorithm::Md5, digest.finalize().to_vec()),
+            Self::XxHash64(digest) => full(ChecksumAlgorithm::XxHash64, digest.finalize().to_vec()),
+            Self::XxHash3(digest) => full(ChecksumAlgorithm::XxHash3, digest.finalize().to_vec()),
+            Self::XxHash128(digest) => {
+                full(ChecksumAlgorithm::XxHash128, digest.finalize().to_vec())
+            }
         }
     }
 }
@@ -324,7 +372,7 @@ pub(crate) fn of_parts<'a>(
     })
 }
 
-/// The five text values as outputs carry them: the stored one and four `None`.
+/// The text values as outputs carry them: the stored one, and `None` for all others.
 #[derive(Default)]
 pub(crate) struct Texts {
     pub(crate) crc32: Option<String>,
@@ -332,6 +380,11 @@ pub(crate) struct Texts {
     pub(crate) crc64nvme: Option<String>,
     pub(crate) sha1: Option<String>,
     pub(crate) sha256: Option<String>,
+    pub(crate) sha512: Option<String>,
+    pub(crate) md5: Option<String>,
+    pub(crate) xxhash64: Option<String>,
+    pub(crate) xxhash3: Option<String>,
+    pub(crate) xxhash128: Option<String>,
 }
 
 impl Texts {
@@ -346,13 +399,18 @@ impl Texts {
                 ChecksumAlgorithm::Crc64Nvme => texts.crc64nvme = text,
                 ChecksumAlgorithm::Sha1 => texts.sha1 = text,
                 ChecksumAlgorithm::Sha256 => texts.sha256 = text,
+                ChecksumAlgorithm::Sha512 => texts.sha512 = text,
+                ChecksumAlgorithm::Md5 => texts.md5 = text,
+                ChecksumAlgorithm::XxHash64 => texts.xxhash64 = text,
+                ChecksumAlgorithm::XxHash3 => texts.xxhash3 = text,
+                ChecksumAlgorithm::XxHash128 => texts.xxhash128 = text,
             }
         }
         texts
     }
 }
 
-/// Puts a stored checksum into an output that has the five fields.
+/// Puts a stored checksum into an output that has the ten fields.
 macro_rules! set_checksum {
     ($output:expr, $checksum:expr) => {{
         let texts = $crate::checksum::Texts::of($checksum);
@@ -361,25 +419,30 @@ macro_rules! set_checksum {
         $output.checksum_crc64nvme = texts.crc64nvme;
         $output.checksum_sha1 = texts.sha1;
         $output.checksum_sha256 = texts.sha256;
+        $output.checksum_sha512 = texts.sha512;
+        $output.checksum_md5 = texts.md5;
+        $output.checksum_xxhash64 = texts.xxhash64;
+        $output.checksum_xxhash3 = texts.xxhash3;
+        $output.checksum_xxhash128 = texts.xxhash128;
     }};
 }
 pub(crate) use set_checksum;
 
-/// The five fields of an input that lists a checksum (a completed part), with the
-/// algorithms that we refuse.
+/// The one checksum of an input that has the ten fields (a completed part).
 macro_rules! listed_checksum {
     ($input:expr) => {{
+        use types::ChecksumAlgorithm as A;
         $crate::checksum::one_of([
-            (Some(types::ChecksumAlgorithm::Crc32), $input.checksum_crc32.as_deref()),
-            (Some(types::ChecksumAlgorithm::Crc32c), $input.checksum_crc32c.as_deref()),
-            (Some(types::ChecksumAlgorithm::Crc64Nvme), $input.checksum_crc64nvme.as_deref()),
-            (Some(types::ChecksumAlgorithm::Sha1), $input.checksum_sha1.as_deref()),
-            (Some(types::ChecksumAlgorithm::Sha256), $input.checksum_sha256.as_deref()),
-            (None, $input.checksum_md5.as_deref()),
-            (None, $input.checksum_sha512.as_deref()),
-            (None, $input.checksum_xxhash64.as_deref()),
-            (None, $input.checksum_xxhash3.as_deref()),
-            (None, $input.checksum_xxhash128.as_deref()),
+            (A::Crc32, $input.checksum_crc32.as_deref()),
+            (A::Crc32c, $input.checksum_crc32c.as_deref()),
+            (A::Crc64Nvme, $input.checksum_crc64nvme.as_deref()),
+            (A::Sha1, $input.checksum_sha1.as_deref()),
+            (A::Sha256, $input.checksum_sha256.as_deref()),
+            (A::Sha512, $input.checksum_sha512.as_deref()),
+            (A::Md5, $input.checksum_md5.as_deref()),
+            (A::XxHash64, $input.checksum_xxhash64.as_deref()),
+            (A::XxHash3, $input.checksum_xxhash3.as_deref()),
+            (A::XxHash128, $input.checksum_xxhash128.as_deref()),
         ])
     }};
 }
@@ -387,16 +450,11 @@ pub(crate) use listed_checksum;
 
 /// The one text that is there; see `listed_checksum`.
 pub(crate) fn one_of<const N: usize>(
-    fields: [(Option<ChecksumAlgorithm>, Option<&str>); N],
+    fields: [(ChecksumAlgorithm, Option<&str>); N],
 ) -> Result<Option<(ChecksumAlgorithm, &str)>, S3Error> {
     let mut found = None;
     for (algorithm, text) in fields {
         let Some(text) = text else { continue };
-        let algorithm = algorithm.ok_or_else(|| {
-            not_implemented(
-                "A checksum algorithm other than CRC32, CRC32C, CRC64NVME, SHA1, SHA256",
-            )
-        })?;
         if found.replace((algorithm, text)).is_some() {
             return Err(invalid_request("Multiple checksum types are not allowed."));
         }

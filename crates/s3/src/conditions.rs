@@ -7,9 +7,12 @@ use s3s::{
     dto::{ETagCondition, Timestamp},
 };
 use time::OffsetDateTime;
-use types::{Condition, ObjectHead};
+use types::{Condition, Match, ObjectHead};
 
-use crate::{errors::not_implemented, text};
+use crate::{
+    errors::{invalid_argument, not_implemented},
+    text,
+};
 
 /// The condition of a write.
 ///
@@ -25,9 +28,41 @@ pub(crate) fn of_write(
         (None, Some(ETagCondition::ETag(_))) => {
             Err(not_implemented("If-None-Match with anything but * on a write"))
         }
-        (Some(ETagCondition::Any), None) => Ok(Condition::Match("*".to_owned())),
-        (Some(ETagCondition::ETag(etag)), None) => Ok(Condition::Match(etag.into_value())),
+        (Some(condition), None) => {
+            Ok(Condition::Match(Match { etag: Some(tag(condition)), ..Match::default() }))
+        }
         (Some(_), Some(_)) => Err(not_implemented("If-Match together with If-None-Match")),
+    }
+}
+
+/// The condition of a deletion: all that is given must hold of the object.
+pub(crate) fn of_delete(
+    etag: Option<ETagCondition>,
+    size: Option<i64>,
+    modified: Option<Timestamp>,
+) -> S3Result<Condition> {
+    if etag.is_none() && size.is_none() && modified.is_none() {
+        return Ok(Condition::None);
+    }
+    let size = match size.map(u64::try_from) {
+        None => None,
+        Some(Ok(size)) => Some(size),
+        Some(Err(_)) => return Err(invalid_argument("The size to match must not be negative.")),
+    };
+    let modified_s = modified.as_ref().map(seconds);
+    Ok(Condition::Match(Match { etag: etag.map(tag), version: None, size, modified_s }))
+}
+
+/// Whether the deletion of what is not there is fine. As AWS says of `x-amz-if-match-size` and
+/// `x-amz-if-match-last-modified-time`; `If-Match` asks for an object.
+pub(crate) fn allows_absence(condition: &Condition) -> bool {
+    matches!(condition, Condition::Match(Match { etag: None, .. }))
+}
+
+fn tag(condition: ETagCondition) -> String {
+    match condition {
+        ETagCondition::Any => "*".to_owned(),
+        ETagCondition::ETag(etag) => etag.into_value(),
     }
 }
 
@@ -39,6 +74,32 @@ pub(crate) struct ReadConditions {
     pub(crate) if_modified_since: Option<Timestamp>,
     pub(crate) if_unmodified_since: Option<Timestamp>,
 }
+
+/// The conditions of a GET's or HEAD's input.
+macro_rules! read_conditions {
+    ($input:expr) => {
+        $crate::conditions::ReadConditions {
+            if_match: $input.if_match,
+            if_none_match: $input.if_none_match,
+            if_modified_since: $input.if_modified_since,
+            if_unmodified_since: $input.if_unmodified_since,
+        }
+    };
+}
+pub(crate) use read_conditions;
+
+/// The conditions on the source in a copy's input.
+macro_rules! source_conditions {
+    ($input:expr) => {
+        $crate::conditions::ReadConditions {
+            if_match: $input.copy_source_if_match,
+            if_none_match: $input.copy_source_if_none_match,
+            if_modified_since: $input.copy_source_if_modified_since,
+            if_unmodified_since: $input.copy_source_if_unmodified_since,
+        }
+    };
+}
+pub(crate) use source_conditions;
 
 /// How a failed condition is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,13 +196,15 @@ fn not_modified(head: &ObjectHead) -> S3Error {
 #[cfg(test)]
 mod tests {
     use s3s::dto::TimestampFormat;
-    use types::{Attributes, Content, ETag, UnixMillis};
+    use types::{Attributes, Content, ETag, UnixMillis, VersionId};
 
     use super::*;
 
     /// Modified at 12:00:00.500; entity tag `aa..`.
     fn head() -> ObjectHead {
         ObjectHead {
+            version: VersionId::default(),
+            null: true,
             size: 0,
             etag: ETag { md5: [0xaa; 16], parts: 0 },
             modified: UnixMillis(1_700_000_000_500),
@@ -204,9 +267,32 @@ mod tests {
         assert_eq!(of_write(None, tag("*")).expect("valid"), Condition::Absent);
         let text = "aa".repeat(16);
         let quoted = format!("\"{text}\"");
-        assert_eq!(of_write(tag(&quoted), None).expect("valid"), Condition::Match(text));
-        assert_eq!(of_write(tag("*"), None).expect("valid"), Condition::Match("*".into()));
+        let tagged = |etag: &str| {
+            Condition::Match(Match { etag: Some(etag.to_owned()), ..Match::default() })
+        };
+        assert_eq!(of_write(tag(&quoted), None).expect("valid"), tagged(&text));
+        assert_eq!(of_write(tag("*"), None).expect("valid"), tagged("*"));
         assert!(of_write(None, tag("\"x\"")).is_err());
         assert!(of_write(tag("*"), tag("*")).is_err());
+    }
+
+    #[test]
+    fn conditions_of_deletions() {
+        assert_eq!(of_delete(None, None, None).expect("valid"), Condition::None);
+        for (etag, size, modified, expected, absence) in [
+            (tag("\"t\""), None, None, (Some("t"), None, None), false),
+            (None, Some(7), None, (None, Some(7), None), true),
+            (None, None, at(5), (None, None, Some(5)), true),
+            (tag("*"), Some(0), at(5), (Some("*"), Some(0), Some(5)), false),
+        ] {
+            let (etag_text, bytes, modified_s) = expected;
+            let etag_text = etag_text.map(str::to_owned);
+            let expected = Match { etag: etag_text, version: None, size: bytes, modified_s };
+            let condition = of_delete(etag, size, modified).expect("valid");
+            assert_eq!(allows_absence(&condition), absence, "{expected:?}");
+            assert_eq!(condition, Condition::Match(expected));
+        }
+        assert!(!allows_absence(&Condition::None));
+        assert!(of_delete(None, Some(-1), None).is_err());
     }
 }

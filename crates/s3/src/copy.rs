@@ -1,19 +1,22 @@
 //! CopyObject and UploadPartCopy: the bytes are read, verified and written anew.
 
+use std::collections::BTreeMap;
+
 use objects::{
     Error,
     request::{ObjectReader, Put, PutPart, RangeRequest},
 };
 use s3s::{S3Request, S3Response, S3Result, dto::*};
-use types::ChecksumAlgorithm as Algorithm;
+use types::{Attributes, ChecksumAlgorithm as Algorithm, ObjectLock, Version};
 
 use crate::{
     api::Api,
     body::CheckedBody,
     checksum::{self, set_checksum},
-    conditions::{self, ReadConditions},
+    conditions::{self, ReadConditions, source_conditions},
+    delete_marker,
     errors::{from_objects, invalid_argument, invalid_request, not_implemented},
-    metadata, multipart, text,
+    lifecycle, metadata, multipart, object_lock, text, versioning,
 };
 
 /// The most one copy may read: as on AWS, more needs UploadPartCopy.
@@ -26,6 +29,7 @@ const REPLACED_TRIES: usize = 5;
 struct Source {
     bucket: String,
     key: String,
+    version: Option<Version>,
     conditions: ReadConditions,
 }
 
@@ -34,18 +38,17 @@ impl Source {
         let CopySource::Bucket { bucket, key, version_id } = source else {
             return Err(not_implemented("Copying from an access point"));
         };
-        if version_id.is_some_and(|version| &*version != "null") {
-            return Err(not_implemented("The parameter versionId of x-amz-copy-source"));
-        }
         text::check_key(&key)?;
-        Ok(Self { bucket: bucket.into(), key: key.into(), conditions })
+        let version = versioning::named(version_id.as_deref())?;
+        Ok(Self { bucket: bucket.into(), key: key.into(), version, conditions })
     }
 
     /// Opens the source, or the asked range of it.
     async fn open(&self, api: &Api, range: Option<(u64, u64)>) -> S3Result<ObjectReader> {
         let mut tries = 0;
         loop {
-            let head = api.objects.head(&self.bucket, &self.key).await.map_err(from_objects)?;
+            let head = api.objects.head(&self.bucket, &self.key, self.version).await;
+            let head = head.map_err(|error| delete_marker::of_copy_source(error, self.version))?;
             self.conditions.check_copy_source(&head)?;
             let bytes = match range {
                 None => head.size,
@@ -78,50 +81,100 @@ fn body(reader: ObjectReader, algorithm: Algorithm) -> Box<CheckedBody> {
     Box::new(CheckedBody::of_copy(reader.stream, bytes, algorithm))
 }
 
+/// What the copy says otherwise than its source.
+struct Changes {
+    /// With directive REPLACE: all metadata.
+    metadata: Option<Attributes>,
+    /// With directive REPLACE: all tags.
+    tags: Option<BTreeMap<String, String>>,
+    /// Never copied.
+    redirect: Option<String>,
+    /// Never copied.
+    lock: ObjectLock,
+    algorithm: Option<Algorithm>,
+    /// Whether the request names a storage class, be it the same.
+    storage_class: bool,
+}
+
+impl Changes {
+    fn of(api: &Api, request: &S3Request<CopyObjectInput>) -> S3Result<Self> {
+        let input = &request.input;
+        let headers = metadata::with_hoisted(&request.headers, &request.uri)?;
+        let metadata = match input.metadata_directive.as_ref().map(MetadataDirective::as_str) {
+            None | Some(MetadataDirective::COPY) => None,
+            Some(MetadataDirective::REPLACE) => Some(metadata::of_headers(&headers)?),
+            Some(_) => return Err(invalid_argument("Unknown metadata directive.")),
+        };
+        let tags = match input.tagging_directive.as_ref().map(TaggingDirective::as_str) {
+            None | Some(TaggingDirective::COPY) => None,
+            Some(TaggingDirective::REPLACE) => Some(metadata::tags_of_headers(&headers)?),
+            Some(_) => return Err(invalid_argument("Unknown tagging directive.")),
+        };
+        Ok(Self {
+            metadata,
+            tags,
+            redirect: metadata::redirect_of_headers(&headers)?,
+            lock: object_lock::of_headers(&headers, api.clock_now())?,
+            algorithm: match &input.checksum_algorithm {
+                Some(name) => Some(checksum::parse_name(name.as_str())?),
+                None => None,
+            },
+            storage_class: input.storage_class.is_some(),
+        })
+    }
+
+    /// Whether an object may be copied onto itself. New tags alone do not count on AWS.
+    fn allow_onto_itself(&self) -> bool {
+        self.metadata.is_some()
+            || self.redirect.is_some()
+            || self.algorithm.is_some()
+            || self.storage_class
+    }
+
+    /// The attributes of the copy.
+    fn apply(self, source: &Attributes) -> Attributes {
+        let mut attributes = self.metadata.unwrap_or_else(|| source.clone());
+        attributes.system.remove(metadata::REDIRECT);
+        if let Some(target) = self.redirect {
+            attributes.system.insert(metadata::REDIRECT.to_owned(), target);
+        }
+        attributes.tags = self.tags.unwrap_or_else(|| source.tags.clone());
+        attributes.lock = self.lock;
+        attributes
+    }
+}
+
 /// `PUT /bucket/key` with `x-amz-copy-source`.
 pub(crate) async fn copy_object(
     api: &Api,
     request: S3Request<CopyObjectInput>,
 ) -> S3Result<S3Response<CopyObjectOutput>> {
-    let S3Request { input, headers, .. } = request;
+    let changes = Changes::of(api, &request)?;
+    let input = request.input;
+    let conditions = source_conditions!(input);
     let condition = conditions::of_write(input.if_match, input.if_none_match)?;
-    let replace = match input.metadata_directive.as_ref().map(MetadataDirective::as_str) {
-        None | Some(MetadataDirective::COPY) => false,
-        Some(MetadataDirective::REPLACE) => true,
-        Some(_) => return Err(invalid_argument("Unknown metadata directive.")),
-    };
-    let source = Source::new(
-        input.copy_source,
-        ReadConditions {
-            if_match: input.copy_source_if_match,
-            if_none_match: input.copy_source_if_none_match,
-            if_modified_since: input.copy_source_if_modified_since,
-            if_unmodified_since: input.copy_source_if_unmodified_since,
-        },
-    )?;
-    let algorithm = match &input.checksum_algorithm {
-        Some(name) => Some(checksum::parse_name(name.as_str())?),
-        None => None,
-    };
+    let source = Source::new(input.copy_source, conditions)?;
     let onto_itself = source.bucket == input.bucket && source.key == input.key;
-    if onto_itself && !replace && algorithm.is_none() {
+    // A named version is brought back by copying it onto its key.
+    if onto_itself && source.version.is_none() && !changes.allow_onto_itself() {
         return Err(invalid_request(
             "This copy request is illegal because it is trying to copy an object to itself \
              without changing the object's metadata, storage class, website redirect location or \
              encryption attributes.",
         ));
     }
-    let replaced = if replace { Some(metadata::of_headers(&headers)?) } else { None };
     let reader = source.open(api, None).await?;
-    let attributes = replaced.unwrap_or_else(|| reader.head.attributes.clone());
-    let algorithm = algorithm
+    let copy_source_version_id = versioning::of_read(api, &source.bucket, &reader.head).await?;
+    let algorithm = changes
+        .algorithm
         .or_else(|| reader.head.checksum.as_ref().map(|checksum| checksum.algorithm))
         .unwrap_or(checksum::DEFAULT);
+    let (bucket, key) = (input.bucket, input.key);
     let put = Put {
-        bucket: input.bucket,
-        key: input.key,
+        bucket: bucket.clone(),
+        key: key.clone(),
         condition,
-        attributes,
+        attributes: changes.apply(&reader.head.attributes),
         body: body(reader, algorithm),
     };
     let head = api.objects.put(put).await.map_err(from_objects)?;
@@ -132,7 +185,14 @@ pub(crate) async fn copy_object(
         ..Default::default()
     };
     set_checksum!(result, head.checksum.as_ref());
-    Ok(S3Response::new(CopyObjectOutput { copy_object_result: Some(result), ..Default::default() }))
+    let expiration = lifecycle::expiration(api, &bucket, &key, &head).await;
+    Ok(S3Response::new(CopyObjectOutput {
+        copy_object_result: Some(result),
+        copy_source_version_id,
+        expiration,
+        version_id: versioning::of_write(&head),
+        ..Default::default()
+    }))
 }
 
 /// `PUT /bucket/key?partNumber=N&uploadId=U` with `x-amz-copy-source`.
@@ -143,19 +203,13 @@ pub(crate) async fn upload_part_copy(
     let input = request.input;
     let number = multipart::part_number(input.part_number)?;
     let upload = multipart::upload_id(&input.upload_id)?;
-    let source = Source::new(
-        input.copy_source,
-        ReadConditions {
-            if_match: input.copy_source_if_match,
-            if_none_match: input.copy_source_if_none_match,
-            if_modified_since: input.copy_source_if_modified_since,
-            if_unmodified_since: input.copy_source_if_unmodified_since,
-        },
-    )?;
+    let conditions = source_conditions!(input);
+    let source = Source::new(input.copy_source, conditions)?;
     let range = input.copy_source_range.as_deref().map(source_range).transpose()?;
     let row = multipart::upload_row(api, &input.bucket, &input.key, upload).await?;
     let algorithm = row.checksum.map_or(checksum::DEFAULT, |(algorithm, _)| algorithm);
     let reader = source.open(api, range).await?;
+    let copy_source_version_id = versioning::of_read(api, &source.bucket, &reader.head).await?;
     let put = PutPart {
         bucket: input.bucket,
         key: input.key,
@@ -172,6 +226,7 @@ pub(crate) async fn upload_part_copy(
     set_checksum!(result, done.checksum.as_ref());
     Ok(S3Response::new(UploadPartCopyOutput {
         copy_part_result: Some(result),
+        copy_source_version_id,
         ..Default::default()
     }))
 }
@@ -189,7 +244,60 @@ fn source_range(text: &str) -> S3Result<(u64, u64)> {
 
 #[cfg(test)]
 mod tests {
+    use types::UnixMillis;
+
     use super::*;
+
+    fn attributes(word: &str) -> Attributes {
+        let map = |key: &str| BTreeMap::from([(key.to_owned(), word.to_owned())]);
+        let mut attributes = Attributes {
+            system: map("content-type"),
+            user: map("user"),
+            tags: map("tag"),
+            lock: ObjectLock {
+                retention: Some(types::Retention {
+                    mode: types::RetentionMode::Compliance,
+                    until: UnixMillis(9),
+                }),
+                legal_hold: Some(true),
+            },
+        };
+        attributes.system.insert(metadata::REDIRECT.to_owned(), format!("/{word}"));
+        attributes
+    }
+
+    #[test]
+    fn what_a_copy_takes_over() {
+        let none = Changes {
+            metadata: None,
+            tags: None,
+            redirect: None,
+            lock: ObjectLock::default(),
+            algorithm: None,
+            storage_class: false,
+        };
+        let source = attributes("source");
+        assert!(!none.allow_onto_itself());
+        let copied = none.apply(&source);
+        assert_eq!((&copied.user, &copied.tags), (&source.user, &source.tags));
+        assert_eq!(copied.system.get("content-type").map(String::as_str), Some("source"));
+        assert_eq!(copied.system.get(metadata::REDIRECT), None);
+        assert_eq!(copied.lock, ObjectLock::default());
+        let all = Changes {
+            metadata: Some(Attributes { tags: BTreeMap::new(), ..attributes("new") }),
+            tags: Some(BTreeMap::new()),
+            redirect: Some("/there".to_owned()),
+            lock: ObjectLock { retention: None, legal_hold: Some(false) },
+            algorithm: None,
+            storage_class: false,
+        };
+        assert!(all.allow_onto_itself());
+        let replaced = all.apply(&source);
+        assert_eq!(replaced.user, attributes("new").user);
+        assert!(replaced.tags.is_empty());
+        assert_eq!(replaced.system.get(metadata::REDIRECT).map(String::as_str), Some("/there"));
+        assert_eq!(replaced.lock, ObjectLock { retention: None, legal_hold: Some(false) });
+    }
 
     #[test]
     fn source_ranges_have_both_ends() {

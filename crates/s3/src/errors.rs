@@ -6,6 +6,8 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use objects::{BodyError, Error};
 use s3s::{S3Error, S3ErrorCode};
 
+use crate::delete_marker;
+
 /// An error with an AWS code that s3s has no name for.
 pub(crate) fn custom(
     code: &'static str,
@@ -23,6 +25,12 @@ pub(crate) fn not_implemented(what: impl std::fmt::Display) -> S3Error {
         S3ErrorCode::NotImplemented,
         format!("{what} is not implemented by this server, and is refused rather than ignored"),
     )
+}
+
+/// 500: bytes that this server, or a newer one, stored.
+pub(crate) fn unreadable(what: &str) -> S3Error {
+    let reason = format!("stored {what} cannot be read: a newer version may have written it");
+    from_objects(Error::Internal(reason))
 }
 
 /// 400 with code `InvalidArgument`.
@@ -48,10 +56,23 @@ pub(crate) fn from_objects(error: Error) -> S3Error {
         ),
         Error::BucketNotEmpty(_) => with(
             S3ErrorCode::BucketNotEmpty,
-            "The bucket you tried to delete is not empty: delete its objects and abort its \
-             multipart uploads first.",
+            "The bucket you tried to delete is not empty: delete its objects, all their versions \
+             and delete markers, and abort its multipart uploads first.",
         ),
         Error::NoSuchKey => with(S3ErrorCode::NoSuchKey, "The specified key does not exist."),
+        Error::NoSuchVersion => {
+            with(S3ErrorCode::NoSuchVersion, "The specified version does not exist.")
+        }
+        Error::DeleteMarker { version, modified } => delete_marker::named(version, modified),
+        Error::Locked => with(
+            S3ErrorCode::AccessDenied,
+            "Access Denied because object protected by object lock.",
+        ),
+        Error::NoLock => invalid_request("Bucket is missing Object Lock Configuration"),
+        Error::BucketState => with(
+            S3ErrorCode::InvalidBucketState,
+            "The request is not valid for the current state of the bucket.",
+        ),
         Error::NoSuchUpload => with(
             S3ErrorCode::NoSuchUpload,
             "The specified upload does not exist. The upload ID may be invalid, or the upload may \
@@ -180,6 +201,8 @@ pub(crate) fn into_body(error: &S3Error) -> BodyError {
 
 #[cfg(test)]
 mod tests {
+    use types::{UnixMillis, Version};
+
     use super::*;
 
     #[test]
@@ -189,6 +212,15 @@ mod tests {
             (Error::BucketExists("b".into()), "BucketAlreadyOwnedByYou", 409),
             (Error::BucketNotEmpty("b".into()), "BucketNotEmpty", 409),
             (Error::NoSuchKey, "NoSuchKey", 404),
+            (Error::NoSuchVersion, "NoSuchVersion", 404),
+            (
+                Error::DeleteMarker { version: Version::Null, modified: UnixMillis(1) },
+                "MethodNotAllowed",
+                405,
+            ),
+            (Error::Locked, "AccessDenied", 403),
+            (Error::NoLock, "InvalidRequest", 400),
+            (Error::BucketState, "InvalidBucketState", 409),
             (Error::Replaced, "ServiceUnavailable", 503),
             (Error::NoSuchUpload, "NoSuchUpload", 404),
             (Error::PreconditionFailed, "PreconditionFailed", 412),

@@ -1,27 +1,30 @@
 //! GetObject and HeadObject.
 
 use std::{
+    ops,
     pin::Pin,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
-use futures::{StreamExt, stream::BoxStream};
+use futures::{StreamExt, stream, stream::BoxStream};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
+use metastore::api::index::ListedPart;
 use objects::{
     Error,
     request::{ObjectReader, RangeRequest},
 };
-use s3s::{S3Request, S3Response, S3Result, dto::*};
-use types::{Content, ObjectHead};
+use s3s::{S3Error, S3Request, S3Response, S3Result, dto::*};
+use types::{Content, ObjectHead, Version};
 
 use crate::{
     api::Api,
     checksum::{self, set_checksum},
-    conditions::ReadConditions,
-    errors::{custom, from_objects, invalid_argument, invalid_range, not_implemented},
-    metadata, text,
+    conditions::{ReadConditions, read_conditions},
+    delete_marker,
+    errors::{custom, from_objects, invalid_argument, invalid_range, invalid_request},
+    lifecycle, metadata, object_lock, text, versioning,
 };
 
 /// How often a read begins again because the object was replaced under it.
@@ -31,10 +34,136 @@ const REPLACED_TRIES: usize = 5;
 struct Asked {
     bucket: String,
     key: String,
+    version: Option<Version>,
     conditions: ReadConditions,
     range: Option<Range>,
     part_number: Option<i32>,
     checksum: bool,
+    /// Headers that `response-*` parameters replace.
+    overrides: Vec<(HeaderName, HeaderValue)>,
+}
+
+macro_rules! asked {
+    ($input:expr) => {{
+        let input = $input;
+        Asked {
+            version: versioning::named(input.version_id.as_deref())?,
+            conditions: read_conditions!(input),
+            overrides: overrides(
+                [
+                    (header::CACHE_CONTROL, input.response_cache_control),
+                    (header::CONTENT_DISPOSITION, input.response_content_disposition),
+                    (header::CONTENT_ENCODING, input.response_content_encoding),
+                    (header::CONTENT_LANGUAGE, input.response_content_language),
+                    (header::CONTENT_TYPE, input.response_content_type),
+                ],
+                input.response_expires,
+            )?,
+            bucket: input.bucket,
+            key: input.key,
+            range: input.range,
+            part_number: input.part_number,
+            checksum: input.checksum_mode.is_some_and(|it| it.as_str() == ChecksumMode::ENABLED),
+        }
+    }};
+}
+
+/// s3s applies these to GET only, AWS to both.
+fn overrides(
+    texts: [(HeaderName, Option<String>); 5],
+    expires: Option<Timestamp>,
+) -> S3Result<Vec<(HeaderName, HeaderValue)>> {
+    let mut found = Vec::new();
+    for (name, text) in texts {
+        let Some(text) = text else { continue };
+        let value = HeaderValue::try_from(text)
+            .map_err(|_| invalid_argument(format!("response-{name} is no header value.")))?;
+        found.push((name, value));
+    }
+    if let Some(expires) = expires {
+        let mut date = Vec::new();
+        let formatted = expires.format(TimestampFormat::HttpDate, &mut date).ok();
+        let value = formatted.and_then(|()| HeaderValue::from_bytes(&date).ok());
+        let value = value.ok_or_else(|| invalid_argument("response-expires is no date."))?;
+        found.push((header::EXPIRES, value));
+    }
+    Ok(found)
+}
+
+/// The version that was found, and which of its bytes are asked for.
+struct Found {
+    head: ObjectHead,
+    /// `None`: all of them.
+    range: Option<ops::Range<u64>>,
+    /// Of a multipart object, if a part number was asked for.
+    part: Option<ListedPart>,
+}
+
+impl Found {
+    fn length(&self) -> u64 {
+        self.range.as_ref().map_or(self.head.size, |range| range.end - range.start)
+    }
+
+    /// `Content-Range`, and so whether the answer is partial. An empty range has no form.
+    fn content_range(&self) -> Option<String> {
+        let range = self.range.as_ref().filter(|range| !range.is_empty())?;
+        Some(format!("bytes {}-{}/{}", range.start, range.end - 1, self.head.size))
+    }
+
+    /// The checksum of exactly the bytes that are sent: of the object or of one of its parts.
+    fn checksum(&self) -> Option<&types::Checksum> {
+        match &self.part {
+            Some(part) => part.checksum.as_ref(),
+            None if self.length() == self.head.size => self.head.checksum.as_ref(),
+            None => None,
+        }
+    }
+
+    fn headers(&self, asked: &Asked) -> HeaderMap {
+        let mut headers = metadata::to_headers(&self.head.attributes);
+        for (name, value) in &asked.overrides {
+            headers.insert(name, value.clone());
+        }
+        headers
+    }
+}
+
+/// Says in an output what GET and HEAD say in the same words.
+macro_rules! set_found {
+    ($output:ident, $asked:ident, $found:ident, $version_id:expr, $expiration:expr) => {{
+        let head = &$found.head;
+        let lock = &head.attributes.lock;
+        $output.accept_ranges = Some("bytes".to_owned());
+        $output.content_length = Some(signed($found.length()));
+        $output.content_range = $found.content_range();
+        $output.e_tag = Some(text::etag(head.etag));
+        $output.last_modified = Some(text::timestamp(head.modified));
+        $output.version_id = $version_id;
+        $output.expiration = $expiration;
+        $output.tag_count = i32::try_from(head.attributes.tags.len()).ok().filter(|it| *it > 0);
+        $output.parts_count = $found.part.as_ref().map(|_| i32::from(head.etag.parts));
+        $output.object_lock_mode =
+            lock.retention.map(|it| ObjectLockMode::from_static(object_lock::mode_name(it.mode)));
+        $output.object_lock_retain_until_date =
+            lock.retention.map(|it| object_lock::until(it.until));
+        $output.object_lock_legal_hold_status = lock
+            .legal_hold
+            .map(|it| ObjectLockLegalHoldStatus::from_static(object_lock::hold_name(it)));
+        if let Some(found) = $found.checksum().filter(|_| $asked.checksum) {
+            // A part's checksum is of its bytes, but AWS names the object's type.
+            $output.checksum_type = checksum::kind(head.checksum.as_ref().or(Some(found)));
+            set_checksum!($output, Some(found));
+        }
+    }};
+}
+
+/// When rules will end the object. A version that was named may not be the current one, and
+/// AWS says it of the current one only.
+async fn expiration(api: &Api, asked: &Asked, head: &ObjectHead) -> Option<Expiration> {
+    match asked.version {
+        None => lifecycle::expiration(api, &asked.bucket, &asked.key, head).await,
+        Some(_) => None,
+    }
 }
 
 /// `GET /bucket/key`: verified bytes, straight from the shard buffers.
@@ -42,113 +171,17 @@ pub(crate) async fn get_object(
     api: &Api,
     request: S3Request<GetObjectInput>,
 ) -> S3Result<S3Response<GetObjectOutput>> {
-    let input = request.input;
-    let asked = Asked {
-        bucket: input.bucket,
-        key: input.key,
-        conditions: ReadConditions {
-            if_match: input.if_match,
-            if_none_match: input.if_none_match,
-            if_modified_since: input.if_modified_since,
-            if_unmodified_since: input.if_unmodified_since,
-        },
-        range: input.range,
-        part_number: input.part_number,
-        checksum: input.checksum_mode.is_some_and(|mode| mode.as_str() == ChecksumMode::ENABLED),
-    };
-    let (ObjectReader { head, range, stream }, partial) = open(api, &asked).await?;
-    let length = range.end - range.start;
-    let body = ReaderBody { stream, left: length };
+    let asked = asked!(request.input);
+    let (found, stream) = open(api, &asked).await?;
+    let version_id = versioning::of_read(api, &asked.bucket, &found.head).await?;
+    let expiration = expiration(api, &asked, &found.head).await;
+    let body = ReaderBody { stream, left: found.length() };
     let mut output = GetObjectOutput {
-        accept_ranges: Some("bytes".to_owned()),
         body: Some(StreamingBlob::from(s3s::Body::http_body_unsync(body))),
-        content_length: Some(signed(length)),
-        content_range: partial.then(|| content_range(&range, head.size)),
-        e_tag: Some(text::etag(head.etag)),
-        last_modified: Some(text::timestamp(head.modified)),
         ..Default::default()
     };
-    // The stored checksum is of the whole object: nobody can verify a part of it by it.
-    if asked.checksum && length == head.size {
-        output.checksum_type = checksum::kind(head.checksum.as_ref());
-        set_checksum!(output, head.checksum.as_ref());
-    }
-    // s3s adds the overrides before these headers, which would win over them.
-    let mut headers = metadata::to_headers(&head.attributes);
-    for (name, given) in [
-        (header::CACHE_CONTROL, input.response_cache_control.is_some()),
-        (header::CONTENT_DISPOSITION, input.response_content_disposition.is_some()),
-        (header::CONTENT_ENCODING, input.response_content_encoding.is_some()),
-        (header::CONTENT_LANGUAGE, input.response_content_language.is_some()),
-        (header::CONTENT_TYPE, input.response_content_type.is_some()),
-        (header::EXPIRES, input.response_expires.is_some()),
-    ] {
-        if given {
-            headers.remove(name);
-        }
-    }
-    Ok(S3Response::with_headers(output, headers))
-}
-
-/// Opens the object; whether the answer is partial (206).
-async fn open(api: &Api, asked: &Asked) -> S3Result<(ObjectReader, bool)> {
-    let mut tries = 0;
-    loop {
-        let (head, range) = head_and_range(api, asked).await?;
-        let request = match &range {
-            None => None,
-            // An empty range of an empty object: its one part.
-            Some(range) if range.is_empty() => None,
-            Some(range) => Some(RangeRequest::FromTo(range.start, range.end - 1)),
-        };
-        match api.objects.read(&asked.bucket, &asked.key, head, request).await {
-            Ok(reader) => return Ok((reader, range.is_some_and(|range| !range.is_empty()))),
-            Err(Error::Replaced) if tries < REPLACED_TRIES => tries += 1,
-            Err(error) => return Err(from_objects(error)),
-        }
-    }
-}
-
-/// The head, once the conditions hold, and the bytes that are asked for; `None` for all.
-async fn head_and_range(
-    api: &Api,
-    asked: &Asked,
-) -> S3Result<(ObjectHead, Option<std::ops::Range<u64>>)> {
-    let head = api.objects.head(&asked.bucket, &asked.key).await.map_err(from_objects)?;
-    asked.conditions.check_read(&head)?;
-    let range = match (&asked.range, asked.part_number) {
-        (Some(_), Some(_)) => {
-            return Err(crate::errors::invalid_request(
-                "Cannot specify both Range header and partNumber query parameter.",
-            ));
-        }
-        (None, None) => None,
-        // A range of an empty object cannot be satisfied, whatever it is.
-        (Some(range), None) => match range.check(head.size) {
-            Ok(range) if !range.is_empty() => Some(range),
-            _ => return Err(invalid_range(head.size)),
-        },
-        (None, Some(number)) => Some(part_range(&head, number)?),
-    };
-    Ok((head, range))
-}
-
-/// The bytes of a part. An object that was put in one piece is its part 1.
-fn part_range(head: &ObjectHead, number: i32) -> S3Result<std::ops::Range<u64>> {
-    if !(1..=10_000).contains(&number) {
-        return Err(invalid_argument("partNumber must be between 1 and 10000."));
-    }
-    match (&head.content, number) {
-        (Content::Parts { .. }, _) => {
-            Err(not_implemented("The parameter partNumber for an object uploaded in parts"))
-        }
-        (_, 1) => Ok(0..head.size),
-        _ => Err(custom(
-            "InvalidPartNumber",
-            StatusCode::RANGE_NOT_SATISFIABLE,
-            "The requested partnumber is not satisfiable.",
-        )),
-    }
+    set_found!(output, asked, found, version_id, expiration);
+    Ok(S3Response::with_headers(output, found.headers(&asked)))
 }
 
 /// `HEAD /bucket/key`.
@@ -156,67 +189,103 @@ pub(crate) async fn head_object(
     api: &Api,
     request: S3Request<HeadObjectInput>,
 ) -> S3Result<S3Response<HeadObjectOutput>> {
-    let input = request.input;
-    let asked = Asked {
-        bucket: input.bucket,
-        key: input.key,
-        conditions: ReadConditions {
-            if_match: input.if_match,
-            if_none_match: input.if_none_match,
-            if_modified_since: input.if_modified_since,
-            if_unmodified_since: input.if_unmodified_since,
-        },
-        range: input.range,
-        part_number: input.part_number,
-        checksum: input.checksum_mode.is_some_and(|mode| mode.as_str() == ChecksumMode::ENABLED),
-    };
-    let (head, range) = head_and_range(api, &asked).await?;
-    let partial = range.filter(|range| !range.is_empty());
-    let length = partial.as_ref().map_or(head.size, |range| range.end - range.start);
-    let mut output = HeadObjectOutput {
-        accept_ranges: Some("bytes".to_owned()),
-        content_length: Some(signed(length)),
-        content_range: partial.as_ref().map(|range| content_range(range, head.size)),
-        e_tag: Some(text::etag(head.etag)),
-        last_modified: Some(text::timestamp(head.modified)),
-        ..Default::default()
-    };
-    if asked.checksum && length == head.size {
-        output.checksum_type = checksum::kind(head.checksum.as_ref());
-        set_checksum!(output, head.checksum.as_ref());
-    }
-    let mut headers = metadata::to_headers(&head.attributes);
-    // s3s applies these to GET only; AWS to both.
-    replace(&mut headers, header::CACHE_CONTROL, input.response_cache_control)?;
-    replace(&mut headers, header::CONTENT_DISPOSITION, input.response_content_disposition)?;
-    replace(&mut headers, header::CONTENT_ENCODING, input.response_content_encoding)?;
-    replace(&mut headers, header::CONTENT_LANGUAGE, input.response_content_language)?;
-    replace(&mut headers, header::CONTENT_TYPE, input.response_content_type)?;
-    if let Some(expires) = input.response_expires {
-        let mut date = Vec::new();
-        expires
-            .format(TimestampFormat::HttpDate, &mut date)
-            .map_err(|_| invalid_argument("response-expires is no date."))?;
-        replace(&mut headers, header::EXPIRES, String::from_utf8(date).ok())?;
-    }
-    let mut response = S3Response::with_headers(output, headers);
-    if partial.is_some() {
-        response.status = Some(StatusCode::PARTIAL_CONTENT);
-    }
-    Ok(response)
+    let asked = asked!(request.input);
+    let found = find(api, &asked).await?;
+    let version_id = versioning::of_read(api, &asked.bucket, &found.head).await?;
+    let expiration = expiration(api, &asked, &found.head).await;
+    let mut output = HeadObjectOutput::default();
+    set_found!(output, asked, found, version_id, expiration);
+    Ok(S3Response::with_headers(output, found.headers(&asked)))
 }
 
-fn replace(headers: &mut HeaderMap, name: HeaderName, value: Option<String>) -> S3Result {
-    if let Some(value) = value {
-        let value = HeaderValue::try_from(value)
-            .map_err(|_| invalid_argument(format!("response-{name} is no header value.")))?;
-        headers.insert(name, value);
+type Stream = BoxStream<'static, Result<Bytes, Error>>;
+
+/// Opens the bytes that are asked for.
+async fn open(api: &Api, asked: &Asked) -> S3Result<(Found, Stream)> {
+    let mut tries = 0;
+    loop {
+        let found = find(api, asked).await?;
+        if found.length() == 0 && found.head.size > 0 {
+            // A part without bytes: no range says that.
+            return Ok((found, stream::empty().boxed()));
+        }
+        let range = found.range.as_ref().filter(|range| !range.is_empty());
+        let range = range.map(|range| RangeRequest::FromTo(range.start, range.end - 1));
+        let head = found.head.clone();
+        match api.objects.read(&asked.bucket, &asked.key, head, range).await {
+            Ok(ObjectReader { stream, .. }) => return Ok((found, stream)),
+            Err(Error::Replaced) if tries < REPLACED_TRIES => tries += 1,
+            Err(error) => return Err(from_objects(error)),
+        }
     }
-    Ok(())
 }
 
-fn content_range(range: &std::ops::Range<u64>, size: u64) -> String {
-    format!("bytes {}-{}/{size}", range.start, range.end - 1)
+/// The version, once the conditions hold, and the bytes that are asked for.
+async fn find(api: &Api, asked: &Asked) -> S3Result<Found> {
+    if asked.range.is_some() && asked.part_number.is_some() {
+        return Err(invalid_request(
+            "Cannot specify both Range header and partNumber query parameter.",
+        ));
+    }
+    for _ in 0..=REPLACED_TRIES {
+        let head = api.objects.head(&asked.bucket, &asked.key, asked.version).await;
+        let head = head.map_err(|error| delete_marker::of_read(error, asked.version))?;
+        asked.conditions.check_read(&head)?;
+        if let Some(number) = asked.part_number {
+            match part(api, asked, &head, number).await? {
+                Some((range, part)) => return Ok(Found { head, range: Some(range), part }),
+                None => continue,
+            }
+        }
+        let range = match &asked.range {
+            None => None,
+            // A range of an empty object cannot be satisfied, whatever it is.
+            Some(range) => match range.check(head.size) {
+                Ok(range) if !range.is_empty() => Some(range),
+                _ => return Err(invalid_range(head.size)),
+            },
+        };
+        return Ok(Found { head, range, part: None });
+    }
+    Err(from_objects(Error::Replaced))
+}
+
+/// The bytes of a part; `None` if the object was replaced meanwhile. An object that was put in
+/// one piece is its part 1.
+async fn part(
+    api: &Api,
+    asked: &Asked,
+    head: &ObjectHead,
+    number: i32,
+) -> S3Result<Option<(ops::Range<u64>, Option<ListedPart>)>> {
+    let number = u16::try_from(number)
+        .ok()
+        .filter(|number| (1..=10_000).contains(number))
+        .ok_or_else(|| invalid_argument("partNumber must be between 1 and 10000."))?;
+    match head.content {
+        Content::Parts { count, .. } if number <= count => {
+            let parts =
+                api.objects.object_parts(&asked.bucket, &asked.key, head, number - 1, 1).await;
+            match parts {
+                Ok((parts, _)) => Ok(parts
+                    .into_iter()
+                    .next()
+                    .map(|part| (part.offset..part.offset + part.size, Some(part)))),
+                Err(Error::Replaced) => Ok(None),
+                Err(error) => Err(from_objects(error)),
+            }
+        }
+        Content::Inline(_) | Content::Blob(_) if number == 1 => Ok(Some((0..head.size, None))),
+        _ => Err(no_such_part()),
+    }
+}
+
+fn no_such_part() -> S3Error {
+    custom(
+        "InvalidPartNumber",
+        StatusCode::RANGE_NOT_SATISFIABLE,
+        "The requested partnumber is not satisfiable.",
+    )
 }
 
 /// Sizes are below 2^63 everywhere.
@@ -226,7 +295,7 @@ pub(crate) fn signed(bytes: u64) -> i64 {
 
 /// An object's bytes as a response body of known length.
 struct ReaderBody {
-    stream: BoxStream<'static, Result<Bytes, Error>>,
+    stream: Stream,
     left: u64,
 }
 

@@ -11,7 +11,7 @@ use objects::BodyError;
 use tokio::task::JoinHandle;
 use types::{Checksum, ChecksumAlgorithm};
 
-use crate::checksum::Hasher;
+use crate::checksum::{self, Hasher};
 
 /// A batch is handed over when it has so many bytes.
 const BATCH_BYTES: usize = 512 << 10;
@@ -25,9 +25,23 @@ const INLINE_BYTES_MAX: usize = 32 << 10;
 struct Hashers {
     md5: Md5,
     checksum: Option<Hasher>,
+    /// The checksum is the MD5, which is not computed twice.
+    checksum_is_md5: bool,
 }
 
 impl Hashers {
+    fn finish(self) -> ([u8; 16], Option<Checksum>) {
+        let md5: [u8; 16] = self.md5.finalize().into();
+        let checksum = match self.checksum {
+            Some(hasher) => Some(hasher.finish()),
+            None if self.checksum_is_md5 => {
+                Some(checksum::full(ChecksumAlgorithm::Md5, md5.to_vec()))
+            }
+            None => None,
+        };
+        (md5, checksum)
+    }
+
     fn update(&mut self, batch: &[Bytes]) {
         for bytes in batch {
             self.md5.update(bytes);
@@ -62,7 +76,9 @@ fn lost() -> BodyError {
 impl Hashing {
     /// MD5 and this checksum.
     pub(crate) fn new(checksum: Option<ChecksumAlgorithm>) -> Self {
-        let hashers = Hashers { md5: Md5::new(), checksum: checksum.map(Hasher::new) };
+        let checksum_is_md5 = checksum == Some(ChecksumAlgorithm::Md5);
+        let checksum = checksum.filter(|_| !checksum_is_md5).map(Hasher::new);
+        let hashers = Hashers { md5: Md5::new(), checksum, checksum_is_md5 };
         Self { state: State::Idle(Box::new(hashers)), pending: Vec::new(), pending_bytes: 0 }
     }
 
@@ -93,7 +109,7 @@ impl Hashing {
             self.start(hashers);
             hashers = self.idle().await?;
         }
-        Ok((hashers.md5.finalize().into(), hashers.checksum.map(Hasher::finish)))
+        Ok(hashers.finish())
     }
 
     /// The hashers, once the running batch is done.
@@ -136,6 +152,11 @@ mod tests {
             hasher.update(&bytes);
             assert_eq!(checksum, Some(hasher.finish()), "{frame}");
         }
+        let mut hashing = Hashing::new(Some(ChecksumAlgorithm::Md5));
+        hashing.update(Bytes::from_static(b"abc")).await.expect("hashes");
+        let (md5, checksum) = hashing.finish().await.expect("hashes");
+        assert_eq!(checksum, Some(checksum::full(ChecksumAlgorithm::Md5, md5.to_vec())));
+        assert_eq!(hex::encode(md5), "900150983cd24fb0d6963f7d28e17f72");
         let (md5, checksum) = Hashing::new(None).finish().await.expect("hashes");
         assert_eq!(hex::encode(md5), "d41d8cd98f00b204e9800998ecf8427e");
         assert_eq!(checksum, None);

@@ -2,12 +2,16 @@
 //! public API speaks `http` types.
 //!
 //! Reading order: [`service`] (one request in, one response out), `api` (which operations
-//! exist), then one file per verb family (`buckets`, `put`, `get`, `delete`, `copy`,
-//! `list`, `multipart`, `attributes`), then what they share: `body` and `hashing` (where
-//! bytes come from and how they are verified), `checksum`, `conditions`, `metadata`,
-//! `unsupported` (what is refused with 501 instead of being ignored) and `errors`.
+//! exist), then one file per verb family (`buckets`, `versioning`, `put`, `get`, `delete`,
+//! `copy`, `list`, `list_versions`, `multipart`, `list_uploads`, `attributes`, `tagging`,
+//! `object_lock`), then what they share: `body` and `hashing` (where bytes come from and how
+//! they are verified), `checksum`, `range`, `conditions`, `metadata`, `delete_marker`,
+//! `unsupported` (what is refused with 501 instead of being ignored), `own_xml` and `errors`.
+//! Beside the API lie `cors`, `website` and `post_form`; [`operations`] lists what works of the
+//! whole model.
 
 mod access;
+mod access_log;
 mod api;
 mod attributes;
 mod auth;
@@ -17,19 +21,34 @@ mod checked_xml;
 mod checksum;
 mod conditions;
 mod copy;
+mod cors;
 mod delete;
+mod delete_marker;
+mod early;
 mod errors;
 mod get;
 mod hashing;
 mod host;
+mod lifecycle;
 mod list;
+mod list_uploads;
+mod list_versions;
+mod logging;
 mod metadata;
 mod multipart;
+mod object_lock;
+pub mod operations;
+mod own_xml;
+mod post_form;
 mod put;
+mod range;
 pub mod service;
 mod settings;
+mod tagging;
 mod text;
 mod unsupported;
+mod versioning;
+mod website;
 
-pub use service::{Operation, ResponseBody, S3Service};
+pub use service::{Operation, RemoteAddress, ResponseBody, S3Service};
 pub use settings::{RootCredentials, Settings, SettingsError};

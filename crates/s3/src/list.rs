@@ -9,7 +9,6 @@ use crate::{
     checksum,
     errors::{from_objects, invalid_argument},
     get::signed,
-    multipart::page_size,
     text,
 };
 
@@ -17,6 +16,20 @@ use crate::{
 const AFTER_KEY: u8 = b'k';
 /// See [`AFTER_KEY`].
 const AFTER_PREFIX: u8 = b'p';
+
+/// The entries of one page.
+const PAGE_MAX: i32 = 1000;
+
+/// A page size between 0 and 1,000; more is cut, less than nothing refused.
+pub(crate) fn page_size(asked: Option<i32>, name: &str) -> S3Result<u32> {
+    match asked {
+        None => Ok(PAGE_MAX.unsigned_abs()),
+        Some(asked) if asked < 0 => Err(invalid_argument(format!(
+            "Argument {name} must be an integer between 0 and 2147483647"
+        ))),
+        Some(asked) => Ok(asked.min(PAGE_MAX).unsigned_abs()),
+    }
+}
 
 /// How keys are written into the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,19 +102,14 @@ async fn list(
     for entry in entries {
         match entry {
             ListEntry::Object(object) => {
-                let algorithm = object.checksum.map(|(algorithm, _)| {
-                    vec![ChecksumAlgorithm::from_static(checksum::name(algorithm))]
-                });
-                let kind = object
-                    .checksum
-                    .map(|(_, kind)| ChecksumType::from_static(checksum::kind_name(kind)));
+                let (checksum_algorithm, checksum_type) = checksum_names(object.checksum);
                 shown.contents.push(Object {
                     key: Some(encoding.apply(object.key)?),
                     size: Some(signed(object.size)),
                     e_tag: Some(text::etag(object.etag)),
                     last_modified: Some(text::timestamp(object.modified)),
-                    checksum_algorithm: algorithm,
-                    checksum_type: kind,
+                    checksum_algorithm,
+                    checksum_type,
                     storage_class: Some(ObjectStorageClass::from_static(
                         ObjectStorageClass::STANDARD,
                     )),
@@ -117,9 +125,25 @@ async fn list(
     Ok(shown)
 }
 
+/// What a listing says about an object's checksum.
+pub(crate) fn checksum_names(
+    checksum: Option<(types::ChecksumAlgorithm, types::ChecksumKind)>,
+) -> (Option<Vec<ChecksumAlgorithm>>, Option<ChecksumType>) {
+    let name = |algorithm| ChecksumAlgorithm::from_static(checksum::name(algorithm));
+    let kind_name = |kind| ChecksumType::from_static(checksum::kind_name(kind));
+    match checksum {
+        Some((algorithm, kind)) => (Some(vec![name(algorithm)]), Some(kind_name(kind))),
+        None => (None, None),
+    }
+}
+
 /// Where a V1 page begins. A marker that is a common prefix (a `NextMarker` of the page
 /// before) hides everything below that prefix.
-fn after_marker(marker: &str, prefix: &str, delimiter: Option<&str>) -> Option<ListAfter> {
+pub(crate) fn after_marker(
+    marker: &str,
+    prefix: &str,
+    delimiter: Option<&str>,
+) -> Option<ListAfter> {
     if marker.is_empty() {
         return None;
     }
@@ -244,5 +268,13 @@ mod tests {
         assert!(Encoding::Plain.apply("a\u{1}".to_owned()).is_err());
         assert_eq!(Encoding::Url.apply("a\u{1}".to_owned()).expect("encoded"), "a%01");
         assert!(Encoding::of(Some(&EncodingType::from_static("base64"))).is_err());
+    }
+
+    #[test]
+    fn page_sizes() {
+        assert_eq!(page_size(None, "max-keys").expect("valid"), 1000);
+        assert_eq!(page_size(Some(0), "max-keys").expect("valid"), 0);
+        assert_eq!(page_size(Some(5000), "max-keys").expect("valid"), 1000);
+        assert!(page_size(Some(-1), "max-keys").is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! Multipart uploads: create, upload part, complete, abort, list.
+//! Multipart uploads: create, upload part, complete, abort.
 
 use metastore::api::index;
 use objects::request::{CompleteUpload, CreateUpload, ListedPart, PutPart};
@@ -11,16 +11,11 @@ use crate::{
     checksum::{self, listed_checksum, set_checksum},
     conditions,
     errors::{from_objects, invalid_argument, invalid_request},
-    get::signed,
-    list::Encoding,
-    metadata, text,
+    lifecycle, metadata, text, versioning,
 };
 
 /// Parts of an upload, and of one completion.
-const PARTS_MAX: usize = 10_000;
-
-/// The entries of one page of parts or uploads.
-const PAGE_MAX: i32 = 1000;
+pub(crate) const PARTS_MAX: usize = 10_000;
 
 /// An upload's id from its text form.
 pub(crate) fn upload_id(text: &str) -> S3Result<UploadId> {
@@ -53,7 +48,7 @@ pub(crate) async fn create_multipart_upload(
     api: &Api,
     request: S3Request<CreateMultipartUploadInput>,
 ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
-    let S3Request { input, headers, .. } = request;
+    let S3Request { input, headers, uri, .. } = request;
     text::require_xml(&input.key)?;
     let kind = checksum::parse_kind(input.checksum_type.as_ref().map(ChecksumType::as_str))?;
     let asked = match (&input.checksum_algorithm, kind) {
@@ -72,7 +67,7 @@ pub(crate) async fn create_multipart_upload(
     let create = CreateUpload {
         bucket: input.bucket.clone(),
         key: input.key.clone(),
-        attributes: metadata::of_headers(&headers)?,
+        attributes: metadata::of_new_object(&headers, &uri, api.clock_now())?,
         checksum: asked,
     };
     let upload = api.objects.create_upload(create).await.map_err(from_objects)?;
@@ -86,11 +81,11 @@ pub(crate) async fn create_multipart_upload(
     }))
 }
 
-fn algorithm_name(algorithm: Algorithm) -> ChecksumAlgorithm {
+pub(crate) fn algorithm_name(algorithm: Algorithm) -> ChecksumAlgorithm {
     ChecksumAlgorithm::from_static(checksum::name(algorithm))
 }
 
-fn kind_name(kind: ChecksumKind) -> ChecksumType {
+pub(crate) fn kind_name(kind: ChecksumKind) -> ChecksumType {
     ChecksumType::from_static(checksum::kind_name(kind))
 }
 
@@ -203,11 +198,14 @@ pub(crate) async fn complete_multipart_upload(
     };
     let head = api.objects.complete_upload(complete).await.map_err(from_objects)?;
     compare_declared(declared.as_ref(), head.checksum.as_ref())?;
+    let expiration = lifecycle::expiration(api, &input.bucket, &input.key, &head).await;
     let mut output = CompleteMultipartUploadOutput {
+        expiration,
         location: Some(format!("/{}/{}", input.bucket, text::url_encode(&input.key))),
         bucket: Some(input.bucket),
         key: Some(input.key),
         e_tag: Some(text::etag(head.etag)),
+        version_id: versioning::of_write(&head),
         checksum_type: checksum::kind(head.checksum.as_ref()),
         ..Default::default()
     };
@@ -309,138 +307,6 @@ pub(crate) async fn abort_multipart_upload(
     Ok(S3Response::new(AbortMultipartUploadOutput::default()))
 }
 
-/// A page size between 0 and 1,000; more is cut, less than nothing refused.
-pub(crate) fn page_size(asked: Option<i32>, name: &str) -> S3Result<u32> {
-    match asked {
-        None => Ok(PAGE_MAX.unsigned_abs()),
-        Some(asked) if asked < 0 => Err(invalid_argument(format!(
-            "Argument {name} must be an integer between 0 and 2147483647"
-        ))),
-        Some(asked) => Ok(asked.min(PAGE_MAX).unsigned_abs()),
-    }
-}
-
-/// `GET /bucket/key?uploadId=U`.
-pub(crate) async fn list_parts(
-    api: &Api,
-    request: S3Request<ListPartsInput>,
-) -> S3Result<S3Response<ListPartsOutput>> {
-    let input = request.input;
-    text::require_xml(&input.key)?;
-    let upload = upload_id(&input.upload_id)?;
-    let limit = page_size(input.max_parts, "max-parts")?;
-    let marker = input.part_number_marker.unwrap_or(0);
-    let after = u16::try_from(marker.clamp(0, PARTS_MAX as i32)).expect("clamped to 10,000");
-    let mut page = api
-        .objects
-        .parts(&input.bucket, &input.key, upload, after, limit.max(1))
-        .await
-        .map_err(from_objects)?;
-    if limit == 0 {
-        page.parts.clear();
-        page.truncated = false;
-    }
-    let next = page.parts.last().map_or(after, |part| part.number);
-    let parts = page
-        .parts
-        .iter()
-        .map(|part| {
-            let etag = types::ETag { md5: part.md5, parts: 0 };
-            let mut shown = Part {
-                e_tag: Some(text::etag(etag)),
-                last_modified: Some(text::timestamp(part.modified)),
-                part_number: Some(i32::from(part.number)),
-                size: Some(signed(part.size)),
-                ..Default::default()
-            };
-            set_checksum!(shown, part.checksum.as_ref());
-            shown
-        })
-        .collect();
-    Ok(S3Response::new(ListPartsOutput {
-        bucket: Some(input.bucket),
-        key: Some(input.key),
-        upload_id: Some(input.upload_id),
-        part_number_marker: Some(i32::from(after)),
-        next_part_number_marker: Some(i32::from(next)),
-        max_parts: Some(limit as i32),
-        is_truncated: Some(page.truncated),
-        parts: Some(parts),
-        initiator: Some(api.initiator()),
-        owner: Some(api.owner()),
-        storage_class: Some(StorageClass::from_static(StorageClass::STANDARD)),
-        checksum_algorithm: page.upload.checksum.map(|(algorithm, _)| algorithm_name(algorithm)),
-        checksum_type: page.upload.checksum.map(|(_, kind)| kind_name(kind)),
-        ..Default::default()
-    }))
-}
-
-/// `GET /bucket?uploads`.
-pub(crate) async fn list_multipart_uploads(
-    api: &Api,
-    request: S3Request<ListMultipartUploadsInput>,
-) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
-    let input = request.input;
-    let limit = page_size(input.max_uploads, "max-uploads")?;
-    let encoding = Encoding::of(input.encoding_type.as_ref())?;
-    let prefix = input.prefix.clone().unwrap_or_default();
-    let delimiter = input.delimiter.clone().filter(|delimiter| !delimiter.is_empty());
-    let key_marker = input.key_marker.clone().filter(|marker| !marker.is_empty());
-    // As on AWS, the upload marker means nothing without a key marker.
-    let after = match &key_marker {
-        None => None,
-        Some(key) => {
-            let marker = input.upload_id_marker.as_deref().filter(|marker| !marker.is_empty());
-            Some((key.clone(), marker.map(upload_marker).transpose()?))
-        }
-    };
-    let page = if limit == 0 {
-        api.objects.bucket(&input.bucket).await.map_err(from_objects)?;
-        objects::request::UploadsPage { uploads: Vec::new(), prefixes: Vec::new(), next: None }
-    } else {
-        api.objects
-            .uploads(&input.bucket, &prefix, delimiter.as_deref(), after, limit)
-            .await
-            .map_err(from_objects)?
-    };
-    let mut uploads = Vec::with_capacity(page.uploads.len());
-    for upload in page.uploads {
-        uploads.push(MultipartUpload {
-            key: Some(encoding.apply(upload.key)?),
-            upload_id: Some(upload.id.to_string()),
-            initiated: Some(text::timestamp(upload.initiated)),
-            initiator: Some(api.initiator()),
-            owner: Some(api.owner()),
-            storage_class: Some(StorageClass::from_static(StorageClass::STANDARD)),
-            checksum_algorithm: upload.checksum.map(|(algorithm, _)| algorithm_name(algorithm)),
-            checksum_type: upload.checksum.map(|(_, kind)| kind_name(kind)),
-        });
-    }
-    let (next_key, next_upload) = match page.next.clone() {
-        Some((key, upload)) => (Some(key), upload),
-        None => (None, None),
-    };
-    Ok(S3Response::new(ListMultipartUploadsOutput {
-        bucket: Some(input.bucket),
-        prefix: encoding.apply_some(input.prefix)?,
-        delimiter: encoding.apply_some(delimiter)?,
-        key_marker: encoding.apply_some(input.key_marker.or(Some(String::new())))?,
-        upload_id_marker: input.upload_id_marker.or(Some(String::new())),
-        next_key_marker: encoding.apply_some(next_key)?,
-        next_upload_id_marker: next_upload.map(|upload| upload.to_string()),
-        max_uploads: Some(limit as i32),
-        is_truncated: Some(page.next.is_some()),
-        encoding_type: encoding.output(),
-        uploads: Some(uploads),
-        common_prefixes: Some(encoding.prefixes(page.prefixes)?),
-        request_charged: None,
-    }))
-}
-
-fn upload_marker(text: &str) -> S3Result<UploadId> {
-    UploadId::parse(text).ok_or_else(|| invalid_argument("Invalid uploadId marker"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -469,13 +335,5 @@ mod tests {
         assert_eq!(code(vec![CompletedPart::default()]), "MalformedXML");
         let foreign = listed_parts(Some(vec![part(1, "not-an-md5")])).expect("it matches nothing");
         assert_eq!(foreign[0].md5, None);
-    }
-
-    #[test]
-    fn page_sizes() {
-        assert_eq!(page_size(None, "max-keys").expect("valid"), 1000);
-        assert_eq!(page_size(Some(0), "max-keys").expect("valid"), 0);
-        assert_eq!(page_size(Some(5000), "max-keys").expect("valid"), 1000);
-        assert!(page_size(Some(-1), "max-keys").is_err());
     }
 }

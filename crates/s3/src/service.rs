@@ -1,4 +1,8 @@
 //! One HTTP request in, one HTTP response out.
+//!
+//! s3s parses and verifies a request of the API and calls its operation. What it does not know
+//! is done around it: preflights and cross-origin headers, websites, HTML forms, and ranges
+//! that AWS ignores.
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -10,16 +14,24 @@ use s3s::{
     config::{S3Config, StaticConfigProvider},
     service::S3ServiceBuilder,
 };
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use crate::{
     RootCredentials, Settings, SettingsError,
-    access::{Access, OperationSlot},
-    api::Api,
+    access::{Access, Grant, OperationSlot, SignatureOnly},
+    access_log::{AccessLogs, Logged},
+    api::{Api, SharedApi},
     auth::RootAuth,
     checked_xml::{CheckedXml, Refusal},
+    cors::{self, CrossOrigin},
+    early,
     errors::not_implemented,
-    host::Hosts,
+    host::{Hosts, Place},
+    own_xml, post_form,
+    range::{self, Verdict},
+    text,
+    versioning::VersionedBuckets,
+    website::Visit,
 };
 
 /// A response's body.
@@ -30,6 +42,18 @@ pub type ResponseBody = UnsyncBoxBody<Bytes, StdError>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation(pub String);
 
+/// The code of the error that a response is: in its extensions, for the access log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ErrorCode(pub(crate) String);
+
+/// The address of the client: whoever has the connection puts it into the extensions of the
+/// request. Only for access logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RemoteAddress(pub IpAddr);
+
+/// The subresources of objects whose PUT has an XML body.
+const XML_SUBRESOURCES: [&str; 3] = ["tagging", "retention", "legal-hold"];
+
 /// An error response has at most so many bytes, and is completed with the request's id.
 const ERROR_BYTES_MAX: u64 = 64 << 10;
 
@@ -37,18 +61,22 @@ const ERROR_BYTES_MAX: u64 = 64 << 10;
 #[derive(Clone)]
 pub struct S3Service {
     inner: s3s::service::S3Service,
+    pub(crate) api: Arc<Api>,
+    pub(crate) root: Arc<RootCredentials>,
     hosts: Hosts,
+    logs: AccessLogs,
 }
 
 impl S3Service {
-    /// Serves `objects` to whoever signs with `credentials`.
+    /// Serves `objects` to whoever signs with `credentials`. Must be called on a runtime, where
+    /// access logs are delivered.
     pub fn new(
         objects: Objects,
         credentials: RootCredentials,
         settings: Settings,
     ) -> Result<Self, SettingsError> {
         credentials.validate()?;
-        let hosts = Hosts::new(&settings.domains)?;
+        let hosts = Hosts::new(&settings.domains, settings.website_domain.as_deref())?;
         let mut config = S3Config::default();
         config.xml_max_body_size = settings.xml_bytes_max;
         // `BodyClaims` bounds it, with a message that says what to do.
@@ -57,13 +85,26 @@ impl S3Service {
         config.sig_v4_allowed_services = vec!["s3".to_owned()];
         // The request decides what it is, not what `x-id` says about it.
         config.operation_id_routing = false;
+        // Forms do not come so far: see `post_form`.
         config.allow_post_signature = false;
-        let mut builder = S3ServiceBuilder::new(Api { objects, settings: settings.clone() });
+        let root = Arc::new(credentials.clone());
+        let api = Arc::new(Api {
+            objects,
+            settings: settings.clone(),
+            versioned: VersionedBuckets::default(),
+        });
+        let mut builder = S3ServiceBuilder::new(SharedApi(api.clone()));
         builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
         builder.set_auth(RootAuth(credentials));
         builder.set_access(Access(settings));
         builder.set_host(hosts.clone());
-        Ok(Self { inner: builder.build(), hosts })
+        let logs = AccessLogs::start(
+            api.objects.clone(),
+            api.settings.account.clone(),
+            api.settings.region.clone(),
+            api.settings.access_log_interval,
+        );
+        Ok(Self { inner: builder.build(), api, root, hosts, logs })
     }
 
     /// Answers one request. Never fails: what goes wrong is an S3 error response, which
@@ -73,15 +114,61 @@ impl S3Service {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<StdError>,
     {
+        let place = Place::of(&request, &self.hosts);
+        let logged = Logged::of(&self.api, &request, &place, request_id).await;
+        let cross_origin = CrossOrigin::of(request.method(), request.headers());
+        let preflight = request.method() == Method::OPTIONS;
+        let mut response = if place.website && !preflight {
+            let (parts, _) = request.into_parts();
+            let mut response = Visit::new(self, &place, parts, request_id).answer().await;
+            response.extensions_mut().insert(Operation("Website".to_owned()));
+            response
+        } else {
+            self.call_api(request, &place, cross_origin.as_ref(), request_id).await
+        };
+        if !preflight && let (Some(asked), Some(bucket)) = (&cross_origin, &place.bucket) {
+            cors::add_headers(&self.api, bucket, asked, &mut response).await;
+        }
+        match logged {
+            Some(logged) => {
+                let owner = self.api.owner().id.unwrap_or_default();
+                logged.finish(self.logs.clone(), owner, response)
+            }
+            None => response,
+        }
+    }
+
+    /// Returns when the access logs of all requests so far are delivered, or given up: before
+    /// the process ends, and in tests.
+    pub async fn settle(&self) {
+        self.logs.flush().await;
+    }
+
+    /// All but websites.
+    async fn call_api<B>(
+        &self,
+        request: Request<B>,
+        place: &Place,
+        cross_origin: Option<&CrossOrigin>,
+        request_id: &str,
+    ) -> Response<ResponseBody>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<StdError>,
+    {
         let resource = request.uri().path().to_owned();
         let head = request.method() == Method::HEAD;
         let slot = OperationSlot::default();
-        let mut response = match self.dispatch(request, slot.clone()).await {
-            Ok(response) => response,
-            Err(error) => render(error),
+        let answered = if request.method() == Method::OPTIONS {
+            slot.set("Preflight");
+            cors::preflight(&self.api, place.bucket.as_deref(), cross_origin).await
+        } else {
+            self.dispatch(request, slot.clone(), place).await
         };
+        let mut response = answered.unwrap_or_else(render);
         if response.status().is_client_error() || response.status().is_server_error() {
-            response = complete_error(response, &resource, request_id, head).await;
+            let region = &self.api.settings.region;
+            response = complete_error(response, &resource, request_id, region, head).await;
         }
         if let Some(name) = slot.take() {
             response.extensions_mut().insert(Operation(name));
@@ -93,21 +180,31 @@ impl S3Service {
         &self,
         mut request: Request<B>,
         slot: OperationSlot,
+        place: &Place,
     ) -> Result<Response<ResponseBody>, S3Error>
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<StdError>,
     {
+        early::refuse(request.headers(), &self.api.settings.region)?;
+        // Its path would be taken for a bucket's.
+        if request.method() == Method::POST && request.uri().path() == "/WriteGetObjectResponse" {
+            return Err(not_implemented("WriteGetObjectResponse"));
+        }
+        if request.method() == Method::POST && post_form::is_meant(&request, place) {
+            slot.set("PostObject");
+            return post_form::post_object(self, request, place).await;
+        }
         request.extensions_mut().insert(slot);
-        let is_form = request
-            .headers()
-            .get(header::CONTENT_TYPE)
-            .is_some_and(|value| value.as_bytes().starts_with(b"multipart/form-data"));
-        if request.method() == Method::POST && is_form {
-            return Err(not_implemented("PostObject (upload by HTML form)"));
+        if request.method() == Method::GET || request.method() == Method::HEAD {
+            let verdict = Verdict::of(request.headers());
+            if verdict != Verdict::Keep {
+                let (parts, _) = request.into_parts();
+                return self.read_in_other_words(parts, verdict).await;
+            }
         }
         let refusal = Refusal::default();
-        let request = if self.has_xml_body(&request) {
+        let request = if has_xml_body(&request, place) {
             let query = request.uri().query().unwrap_or_default();
             let completes = query.split('&').any(|pair| pair.starts_with("uploadId"));
             let (parts, body) = request.into_parts();
@@ -116,35 +213,68 @@ impl S3Service {
         } else {
             request.map(|body| s3s::Body::http_body_unsync(body.map_err(Into::into)))
         };
-        let answered = self.inner.call(request).await;
-        if let Some(error) = refusal.take() {
-            return Err(error);
+        let answered = self.send(request).await;
+        match refusal.take() {
+            Some(error) => Err(error),
+            None => answered,
         }
-        let response = answered.map_err(|error| {
+    }
+
+    async fn send(&self, request: Request<s3s::Body>) -> Result<Response<ResponseBody>, S3Error> {
+        let mut response = self.inner.call(request).await.map_err(|error| {
             tracing::error!(%error, "the protocol library failed");
             S3Error::new(s3s::S3ErrorCode::InternalError)
         })?;
-        Ok(response.map(|body| body.boxed_unsync()))
+        // The library says so of a GET, but not of a HEAD.
+        if response.status() == StatusCode::OK
+            && response.headers().contains_key(header::CONTENT_RANGE)
+        {
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        }
+        Ok(own_xml::put_in_place(response.map(|body| body.boxed_unsync())))
     }
 
-    /// Whether s3s will parse the body: every POST, and every PUT of a bucket.
-    fn has_xml_body<B>(&self, request: &Request<B>) -> bool {
-        if request.method() != Method::PUT {
-            return request.method() == Method::POST;
+    /// A GET or HEAD whose `Range` the library must not see as it is. If that header is
+    /// signed the signature is verified first, and the request sent on without one.
+    async fn read_in_other_words(
+        &self,
+        mut parts: http::request::Parts,
+        verdict: Verdict,
+    ) -> Result<Response<ResponseBody>, S3Error> {
+        if range::is_signed(&parts.headers, &parts.uri) {
+            let signature = SignatureOnly::default();
+            let mut probe = parts.clone();
+            probe.extensions.insert(signature.clone());
+            let response = self.send(Request::from_parts(probe, s3s::Body::empty())).await?;
+            if !signature.holds() {
+                return Ok(response);
+            }
+            parts.headers.remove(header::AUTHORIZATION);
+            parts.uri = range::unsigned(&parts.uri);
+            parts.extensions.insert(Grant::Verified);
         }
-        let authority = request.uri().authority().map(http::uri::Authority::as_str);
-        let host = request
-            .headers()
-            .get(header::HOST)
-            .and_then(|host| host.to_str().ok())
-            .or(authority)
-            .unwrap_or_default();
-        let path = request.uri().path().trim_start_matches('/');
-        match self.hosts.bucket(host) {
-            Some(_) => path.is_empty(),
-            None => path.split_once('/').is_none_or(|(_, key)| key.is_empty()),
-        }
+        verdict.apply(&mut parts.headers);
+        self.send(Request::from_parts(parts, s3s::Body::empty())).await
     }
+
+    /// A read of a website, whose `Range` is not signed.
+    pub(crate) async fn read(
+        &self,
+        mut request: Request<s3s::Body>,
+    ) -> Result<Response<ResponseBody>, S3Error> {
+        Verdict::of(request.headers()).apply(request.headers_mut());
+        self.send(request).await
+    }
+}
+
+/// Whether s3s will parse the body: of every POST, every PUT of a bucket, and some of objects.
+fn has_xml_body<B>(request: &Request<B>, place: &Place) -> bool {
+    if request.method() != Method::PUT {
+        return request.method() == Method::POST;
+    }
+    let query = request.uri().query().unwrap_or_default();
+    let mut names = query.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
+    place.is_bucket || names.any(|name| XML_SUBRESOURCES.contains(&name))
 }
 
 /// The XML form of an error.
@@ -160,19 +290,35 @@ fn render(error: S3Error) -> Response<ResponseBody> {
     }
 }
 
-fn empty() -> ResponseBody {
+/// No bytes.
+pub(crate) fn empty() -> ResponseBody {
     full(Bytes::new())
 }
 
-fn full(bytes: Bytes) -> ResponseBody {
+/// These bytes.
+pub(crate) fn full(bytes: Bytes) -> ResponseBody {
     Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
 }
 
-/// Adds `Resource`, `RequestId` and `HostId` to an error's XML, as AWS has them.
+/// The text of an error's body; empty if it is longer than an error's.
+pub(crate) async fn error_text(response: Response<ResponseBody>) -> String {
+    let body = response.into_body();
+    if body.size_hint().exact().is_none_or(|bytes| bytes > ERROR_BYTES_MAX) {
+        return String::new();
+    }
+    match body.collect().await {
+        Ok(body) => String::from_utf8_lossy(&body.to_bytes()).into_owned(),
+        Err(_) => String::new(),
+    }
+}
+
+/// Adds `Resource`, `RequestId` and `HostId` to an error's XML, as AWS has them, and `Region`
+/// where it is what was wrong.
 async fn complete_error(
     response: Response<ResponseBody>,
     resource: &str,
     request_id: &str,
+    region: &str,
     head: bool,
 ) -> Response<ResponseBody> {
     let (mut parts, body) = response.into_parts();
@@ -183,25 +329,27 @@ async fn complete_error(
         Ok(body) => body.to_bytes(),
         Err(_) => Bytes::new(),
     };
+    let text = String::from_utf8_lossy(&bytes);
+    let code = text.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
+    let region = match code {
+        Some((early::REGION_CODE, _)) => format!("<Region>{region}</Region>"),
+        _ => String::new(),
+    };
+    if let Some((code, _)) = code {
+        parts.extensions.insert(ErrorCode(code.to_owned()));
+    }
     if head || bytes.is_empty() {
         parts.headers.remove(header::CONTENT_LENGTH);
         return Response::from_parts(parts, empty());
     }
-    let text = String::from_utf8_lossy(&bytes);
     let completed = match text.strip_suffix("</Error>") {
         Some(start) if !text.contains("<RequestId>") => Bytes::from(format!(
-            "{start}<Resource>{}</Resource><RequestId>{request_id}</RequestId>\
+            "{start}{region}<Resource>{}</Resource><RequestId>{request_id}</RequestId>\
              <HostId>{request_id}</HostId></Error>",
-            escape(resource)
+            text::escape_html(resource)
         )),
         _ => bytes.clone(),
     };
     parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(completed.len()));
     Response::from_parts(parts, full(completed))
-}
-
-/// XML text of a request path: it is percent-encoded, so that `&` is all that matters.
-fn escape(text: &str) -> String {
-    let printable: String = text.chars().filter(|c| !c.is_control()).collect();
-    printable.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

@@ -1,6 +1,6 @@
 //! What the S3 protocol layer is told by its configuration.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 /// The one identity so far: whoever signs with it may do everything.
 #[derive(Clone)]
@@ -30,11 +30,18 @@ pub struct Settings {
     /// Base domains of virtual-host style: with `s3.example.com`, the host
     /// `photos.s3.example.com` names bucket `photos`. `localhost` is always one of them.
     pub domains: Vec<String>,
+    /// The base domain of websites: with `web.example.com`, the host `photos.web.example.com`
+    /// serves the website of bucket `photos`, to everybody. `None`: there are no websites.
+    pub website_domain: Option<String>,
     /// The longest body of one PUT or part, in bytes: 5 GiB as on AWS.
     pub put_bytes_max: u64,
     /// The longest signed chunk of an `aws-chunked` body, in bytes: a chunk is held in
     /// memory until its signature is verified.
     pub signed_chunk_bytes_max: usize,
+    /// How long a day of lifecycle rules is, in milliseconds: 24 hours.
+    pub lifecycle_day_ms: u64,
+    /// How long lines of access logs are collected at most before they are delivered.
+    pub access_log_interval: Duration,
     /// The longest XML body (a delete list, a completion), in bytes.
     pub xml_bytes_max: usize,
 }
@@ -45,6 +52,9 @@ impl Default for Settings {
             region: "us-east-1".to_owned(),
             account: "000000000000".to_owned(),
             domains: Vec::new(),
+            website_domain: None,
+            lifecycle_day_ms: 24 * 3600 * 1000,
+            access_log_interval: Duration::from_secs(300),
             put_bytes_max: 5 << 30,
             signed_chunk_bytes_max: 16 << 20,
             // 10,000 parts with a checksum each are under 3 MiB; 1,000 keys of 1 KiB,
@@ -60,6 +70,9 @@ pub enum SettingsError {
     /// Not a host name.
     #[error("domain {0:?} is not a host name: write it as s3.example.com, without scheme and port")]
     Domain(String),
+    /// It would mean both.
+    #[error("website domain {0:?} is a domain of the API too: choose another one")]
+    WebsiteDomain(String),
     /// Empty or unprintable.
     #[error("the root access key must have 3 to 128 printable characters without '/' and spaces")]
     AccessKey,

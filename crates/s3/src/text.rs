@@ -48,6 +48,53 @@ pub(crate) fn url_encode(text: &str) -> String {
     encoded
 }
 
+/// The text that a path's percent-encoding means; `None` if it is not UTF-8 or not encoded so.
+pub(crate) fn url_decode(text: &str) -> Option<String> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            decoded.push(byte);
+            continue;
+        }
+        let digits = [rest.next()?, rest.next()?];
+        let mut value = [0u8];
+        hex::decode_to_slice(digits, &mut value).ok()?;
+        decoded.push(value[0]);
+    }
+    String::from_utf8(decoded).ok()
+}
+
+/// Whether a bucket may be called so: 3 to 63 letters, digits, dots and hyphens.
+pub(crate) fn is_bucket_name(text: &str) -> bool {
+    let good =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-".contains(&byte);
+    (3..=63).contains(&text.len()) && text.bytes().all(good)
+}
+
+/// The text in HTML and XML, in an element or an attribute.
+pub(crate) fn escape_html(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            c if c.is_control() => escaped.push('\u{fffd}'),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+/// The text of an XML element that we wrote.
+pub(crate) fn unescape_xml(text: &str) -> String {
+    let known = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&amp;", "&")];
+    known.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+}
+
 /// Whether XML 1.0 can carry the text unchanged: no control characters but tab and line
 /// feed (a carriage return is read back as a line feed), no noncharacters.
 pub(crate) fn fits_xml(text: &str) -> bool {
@@ -110,6 +157,36 @@ mod tests {
     #[test]
     fn url_encoding_keeps_slashes() {
         assert_eq!(url_encode("a b/c+d%ü\u{1}"), "a%20b/c%2Bd%25%C3%BC%01");
+    }
+
+    #[test]
+    fn url_decoding() {
+        for text in ["", "a b/c+d%ü\u{1}", "🦈"] {
+            assert_eq!(url_decode(&url_encode(text)).as_deref(), Some(text));
+        }
+        assert_eq!(url_decode("a+b").as_deref(), Some("a+b"), "a plus in a path is one");
+        for bad in ["%", "%4", "%zz", "%ff", "a%"] {
+            assert_eq!(url_decode(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn bucket_names() {
+        for good in ["abc", "my.dotted-bucket.1", &"x".repeat(63)] {
+            assert!(is_bucket_name(good), "{good}");
+        }
+        for bad in ["", "ab", "Abc", "a/b", "a_b", "a b", &"x".repeat(64)] {
+            assert!(!is_bucket_name(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn markup_is_only_text() {
+        let text = "<a href=\"x\">'&'</a>";
+        let escaped = escape_html(text);
+        assert_eq!(escaped, "&lt;a href=&quot;x&quot;&gt;&#39;&amp;&#39;&lt;/a&gt;");
+        assert_eq!(escape_html("a\r\nb"), "a\u{fffd}\u{fffd}b");
+        assert_eq!(unescape_xml("&amp;lt; &lt;b&gt; &quot;&apos;"), "&lt; <b> \"'");
     }
 
     #[test]

@@ -6,7 +6,8 @@ use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use crate::{
     Settings,
-    errors::{custom, not_implemented},
+    errors::{custom, invalid_argument, not_implemented},
+    tagging::form_decode,
 };
 
 /// A header that means a feature, and the values that ask for nothing we lack.
@@ -20,29 +21,43 @@ const fn refused(header: &'static str) -> Feature {
     Feature { header, harmless: &[] }
 }
 
-const FEATURES: [Feature; 20] = [
+const FEATURES: [Feature; 14] = [
     refused("x-amz-server-side-encryption*"),
     refused("x-amz-copy-source-server-side-encryption*"),
     // One account owns everything, and there are no other readers.
     Feature { header: "x-amz-acl", harmless: &["private", "bucket-owner-full-control"] },
     refused("x-amz-grant-*"),
     Feature { header: "x-amz-object-ownership", harmless: &["BucketOwnerEnforced"] },
-    refused("x-amz-object-lock-*"),
-    Feature { header: "x-amz-bucket-object-lock-enabled", harmless: &["false", "False"] },
-    Feature { header: "x-amz-bypass-governance-retention", harmless: &["false", "False"] },
-    refused("x-amz-tagging"),
-    // Objects have no tags: copying them and replacing them by none is the same.
-    Feature { header: "x-amz-tagging-directive", harmless: &["COPY", "REPLACE"] },
-    refused("x-amz-website-redirect-location"),
+    refused("x-amz-object-lock-event-hold*"),
+    refused("x-amz-bucket-object-lock-token"),
     Feature { header: "x-amz-storage-class", harmless: &["STANDARD"] },
     refused("x-amz-request-payer"),
     refused("x-amz-mfa"),
     refused("x-amz-write-offset-bytes"),
-    Feature { header: "x-amz-annotation-directive", harmless: &[] },
-    refused("x-amz-if-match-last-modified-time"),
-    refused("x-amz-if-match-size"),
+    refused("x-amz-annotation-directive"),
     refused("x-amz-if-match-initiated-time"),
     Feature { header: "x-amz-bucket-namespace", harmless: &["global"] },
+];
+
+/// Headers that are obeyed, but would be ignored as a parameter of a presigned URL: what they
+/// guard would be lost. Those that describe an object are obeyed in both places.
+const HEADERS_ONLY: [&str; 4] = [
+    "x-amz-if-match-",
+    "x-amz-bypass-governance-retention",
+    "x-amz-copy-source",
+    "x-amz-bucket-object-lock-enabled",
+];
+
+/// Operations on an object that take no `versionId`. AWS refuses one too.
+const WITHOUT_VERSION: [&str; 8] = [
+    "PutObject",
+    "CopyObject",
+    "CreateMultipartUpload",
+    "UploadPart",
+    "UploadPartCopy",
+    "CompleteMultipartUpload",
+    "AbortMultipartUpload",
+    "ListParts",
 ];
 
 impl Feature {
@@ -54,45 +69,54 @@ impl Feature {
     }
 }
 
-/// 501 with the name of the first header (or parameter) that asks for something we lack.
+/// 501 with the name of the first header that asks for something we lack. Presigned URLs
+/// carry such headers as parameters.
 pub(crate) fn refuse(headers: &HeaderMap, uri: &Uri, settings: &Settings) -> S3Result {
     for (name, value) in headers {
-        let name = name.as_str();
-        if !name.starts_with("x-amz-") {
-            continue;
-        }
-        let value = value.to_str().unwrap_or_default();
-        if let Some(feature) = FEATURES.iter().find(|feature| feature.is(name))
-            && !feature.harmless.contains(&value)
-        {
-            return Err(not_implemented(match feature.harmless {
-                [] => format!("The header {name}"),
-                _ => format!("The header {name} with value {value:?}"),
-            }));
-        }
-        match name {
-            "x-amz-expected-bucket-owner" | "x-amz-source-expected-bucket-owner"
-                if value != settings.account =>
-            {
-                return Err(S3Error::with_message(
-                    S3ErrorCode::AccessDenied,
-                    format!("The bucket does not belong to the account that {name} names."),
-                ));
-            }
-            "x-amz-security-token" => return Err(invalid_token()),
-            _ => {}
-        }
+        refuse_one(name.as_str(), value.to_str().unwrap_or_default(), settings)?;
     }
     for pair in uri.query().unwrap_or_default().split('&') {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        match name {
-            // Objects are not versioned: the one version there is is called null.
-            "versionId" if value != "null" => {
-                return Err(not_implemented("The parameter versionId"));
-            }
-            "x-amz-security-token" | "X-Amz-Security-Token" => return Err(invalid_token()),
-            _ => {}
+        let name = form_decode(name).unwrap_or_default().to_ascii_lowercase();
+        if HEADERS_ONLY.iter().any(|start| name.starts_with(start)) {
+            return Err(not_implemented(format!("{name} as a parameter instead of a header")));
         }
+        refuse_one(&name, &form_decode(value).unwrap_or_default(), settings)?;
+    }
+    Ok(())
+}
+
+fn refuse_one(name: &str, value: &str, settings: &Settings) -> S3Result {
+    if !name.starts_with("x-amz-") {
+        return Ok(());
+    }
+    if let Some(feature) = FEATURES.iter().find(|feature| feature.is(name))
+        && !feature.harmless.contains(&value)
+    {
+        return Err(not_implemented(match feature.harmless {
+            [] => format!("The header {name}"),
+            _ => format!("The header {name} with value {value:?}"),
+        }));
+    }
+    match name {
+        "x-amz-expected-bucket-owner" | "x-amz-source-expected-bucket-owner"
+            if value != settings.account =>
+        {
+            Err(S3Error::with_message(
+                S3ErrorCode::AccessDenied,
+                format!("The bucket does not belong to the account that {name} names."),
+            ))
+        }
+        "x-amz-security-token" => Err(invalid_token()),
+        _ => Ok(()),
+    }
+}
+
+/// 400 for a `versionId` that the operation would ignore.
+pub(crate) fn refuse_version(operation: &str, uri: &Uri) -> S3Result {
+    let mut names = uri.query().unwrap_or_default().split('&').map(|pair| pair.split('=').next());
+    if WITHOUT_VERSION.contains(&operation) && names.any(|name| name == Some("versionId")) {
+        return Err(invalid_argument("This operation does not accept a version-id."));
     }
     Ok(())
 }
@@ -128,10 +152,9 @@ mod tests {
             ("x-amz-copy-source-server-side-encryption-customer-key", "k"),
             ("x-amz-acl", "public-read"),
             ("x-amz-grant-read", "id=1"),
-            ("x-amz-object-lock-mode", "COMPLIANCE"),
-            ("x-amz-bucket-object-lock-enabled", "true"),
-            ("x-amz-tagging", "a=b"),
-            ("x-amz-website-redirect-location", "/x"),
+            ("x-amz-object-lock-event-hold", "ON"),
+            ("x-amz-bucket-object-lock-token", "t"),
+            ("x-amz-mfa", "serial 123456"),
             ("x-amz-storage-class", "GLACIER"),
             ("x-amz-request-payer", "requester"),
             ("x-amz-object-ownership", "ObjectWriter"),
@@ -148,7 +171,9 @@ mod tests {
             ("x-amz-acl", "private"),
             ("x-amz-acl", "bucket-owner-full-control"),
             ("x-amz-storage-class", "STANDARD"),
-            ("x-amz-bucket-object-lock-enabled", "false"),
+            ("x-amz-bucket-object-lock-enabled", "true"),
+            ("x-amz-object-lock-mode", "COMPLIANCE"),
+            ("x-amz-tagging", "a=b"),
             ("x-amz-expected-bucket-owner", "000000000000"),
             ("x-amz-meta-acl", "public-read"),
             ("x-amz-date", "20260101T000000Z"),
@@ -160,11 +185,35 @@ mod tests {
     }
 
     #[test]
-    fn versions_are_refused_but_for_null() {
-        let check = |uri: &'static str| {
-            refuse(&HeaderMap::new(), &Uri::from_static(uri), &Settings::default())
-        };
-        assert!(check("/b/k?versionId=null&x=1").is_ok());
-        assert!(check("/b/k?x=1&versionId=abc").is_err());
+    fn presigned_parameters_are_headers() {
+        for (uri, code) in [
+            ("/b/k?X-Amz-Date=1&x-amz-acl=private", None),
+            ("/b/k?x-amz-acl=public-read", Some("NotImplemented")),
+            ("/b/k?x-amz-server-side-encryption=AES256", Some("NotImplemented")),
+            ("/b/k?X-Amz%2DMfa=1", Some("NotImplemented")),
+            ("/b/k?X-Amz-Security-Token=t", Some("InvalidToken")),
+            ("/b/k?x-amz-tagging=a%3Db&x-amz-meta-a=b", None),
+            ("/b/k?x-amz-if-match-size=3", Some("NotImplemented")),
+            ("/b/k?x-amz-copy-source=b%2Fk", Some("NotImplemented")),
+            ("/b/k?x-amz-expected-bucket-owner=1", Some("AccessDenied")),
+        ] {
+            let refusal = refuse(&HeaderMap::new(), &Uri::from_static(uri), &Settings::default());
+            let found = refusal.err().map(|error| error.code().as_str().to_owned());
+            assert_eq!(found.as_deref(), code, "{uri}");
+        }
+    }
+
+    #[test]
+    fn version_ids_are_taken_or_refused() {
+        for (operation, uri, fine) in [
+            ("GetObject", "/b/k?versionId=null&x=1", true),
+            ("PutObjectTagging", "/b/k?tagging&versionId=1", true),
+            ("PutObject", "/b/k?x=1", true),
+            ("PutObject", "/b/k?x=1&versionId=abc", false),
+            ("UploadPart", "/b/k?partNumber=1&versionId=null", false),
+        ] {
+            let uri = Uri::from_static(uri);
+            assert_eq!(refuse_version(operation, &uri).is_ok(), fine, "{operation} {uri}");
+        }
     }
 }

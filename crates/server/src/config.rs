@@ -4,7 +4,7 @@
 //!
 //! `docs/configuration.md` describes every key; a test keeps the two in step.
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use figment::{
     Figment,
@@ -12,10 +12,10 @@ use figment::{
     value::Value,
 };
 use placement::Domain;
-use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use serde::{Deserialize, Serialize};
 use types::{ErasurePolicy, NodeId};
 
-use crate::{credentials::Credentials, error::UserError};
+use crate::{credentials::Credentials, error::UserError, secret::Secret};
 
 /// The whole file.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -35,6 +35,8 @@ pub(crate) struct Config {
     pub(crate) log: LogSection,
     /// Background work (metadata role).
     pub(crate) workers: WorkersSection,
+    /// Lifecycle rules (metadata and gateway roles).
+    pub(crate) lifecycle: LifecycleSection,
 }
 
 /// `[cluster]`: the same on all nodes.
@@ -116,6 +118,11 @@ pub(crate) struct GatewaySection {
     pub(crate) listen: SocketAddr,
     /// Domains under which `BUCKET.DOMAIN` names a bucket; `localhost` always works.
     pub(crate) domains: Vec<String>,
+    /// The domain under which `BUCKET.DOMAIN` serves the website of a bucket that has one, to
+    /// everybody. Empty: there are no websites.
+    pub(crate) website_domain: String,
+    /// How long lines of server access logs are collected at most before they are delivered.
+    pub(crate) access_log_seconds: u64,
     /// The region that the endpoint says it is.
     pub(crate) region: String,
     /// Stripe buffers that all requests together may hold, in MiB.
@@ -127,6 +134,8 @@ impl Default for GatewaySection {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 9000)),
             domains: Vec::new(),
+            website_domain: String::new(),
+            access_log_seconds: 300,
             region: "us-east-1".into(),
             buffer_mib: 512,
         }
@@ -223,23 +232,32 @@ impl Default for WorkersSection {
     }
 }
 
-/// Text that never shows in logs, nor in the error about a file that holds it.
-#[derive(Clone, Default, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
-pub(crate) struct Secret(pub String);
+/// `[lifecycle]`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LifecycleSection {
+    /// How long a day of lifecycle rules is, in seconds; the same on all nodes.
+    pub(crate) day_seconds: u64,
+}
 
-impl<'de> Deserialize<'de> for Secret {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // A derived implementation would name the value that it did not expect.
-        let value = <Value as Deserialize>::deserialize(deserializer)?;
-        let text = value.into_string().map(Self);
-        text.ok_or_else(|| D::Error::custom("a secret is text: put it in quotes"))
+impl LifecycleSection {
+    /// Refuses a day without length. `name` is what the message calls it.
+    pub(crate) fn check(&self, name: &str) -> Result<(), UserError> {
+        match self.day_seconds {
+            0 => Err(UserError::new(format!("{name}: a day has 1 second or more"))),
+            _ => Ok(()),
+        }
+    }
+
+    /// A day in milliseconds.
+    pub(crate) fn day_ms(&self) -> u64 {
+        self.day_seconds.saturating_mul(1000)
     }
 }
 
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_empty() { "(none)" } else { "(secret)" })
+impl Default for LifecycleSection {
+    fn default() -> Self {
+        Self { day_seconds: 24 * 3600 }
     }
 }
 
@@ -323,6 +341,7 @@ impl Config {
         self.policy()?;
         self.domain()?;
         self.workers.check("workers.")?;
+        self.lifecycle.check("lifecycle.day_seconds")?;
         self.meta().map(|_| ())
     }
 

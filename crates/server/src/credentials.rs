@@ -10,7 +10,7 @@ use std::{
 use rand::{Rng, distr::Alphanumeric};
 use serde::{Deserialize, Serialize};
 
-use crate::{config::Secret, error::UserError};
+use crate::{error::UserError, secret::Secret};
 
 /// Keys of the root account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,6 +13,7 @@ mod error;
 mod identity;
 mod ready;
 mod roles;
+mod secret;
 mod shutdown;
 
 use std::{path::PathBuf, process::ExitCode};

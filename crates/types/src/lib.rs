@@ -3,24 +3,31 @@
 //!
 //! Reading order: [`id`] (what things are called), [`policy`] (how a blob is
 //! cut), [`blob`] (the bytes of one version or part), [`digest`] (how chunks
-//! are checked), [`object`] (what a key names), [`map`] (who is in the cluster).
+//! are checked), [`object`] (what a key names), [`version`] and [`lock`] (what it named and
+//! must go on naming), [`bucket`] (what decides its writes), [`map`] (who is in the cluster).
 
 pub mod blob;
+pub mod bucket;
 pub mod digest;
 pub mod id;
+pub mod lock;
 pub mod map;
 pub mod object;
 pub mod policy;
+pub mod version;
 
 pub use blob::{BlobRef, Layout, ShardId, WriteIntent};
+pub use bucket::{BucketLock, BucketSettings, Versioning};
 pub use digest::ChunkDigest;
 pub use id::{
     BlobId, BucketId, ClusterId, DiskId, DiskUuid, Epoch, GroupId, InstanceId, NodeId, PgId,
     UnixMillis, UploadId, WriteId,
 };
+pub use lock::{DefaultRetention, ObjectLock, Period, Retention, RetentionMode};
 pub use map::{ClusterMap, Disk, DiskState, Location, Node, Partition, PlacementGroup, Role};
 pub use object::{
     Attributes, Checksum, ChecksumAlgorithm, ChecksumKind, Condition, Content, ETag,
-    INLINE_BYTES_MAX, ObjectHead,
+    INLINE_BYTES_MAX, Match, ObjectHead,
 };
 pub use policy::{CodecId, ErasurePolicy};
+pub use version::{InvalidVersion, Version, VersionId};

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::{BlobRef, UnixMillis, UploadId};
+use crate::{BlobRef, ObjectLock, UnixMillis, UploadId, Version, VersionId};
 
 /// An entity tag: the MD5 of the bytes, or for a multipart object the MD5 of
 /// its parts' MD5s with their number.
@@ -45,6 +45,11 @@ pub enum ChecksumAlgorithm {
     Crc64Nvme,
     Sha1,
     Sha256,
+    Sha512,
+    Md5,
+    XxHash64,
+    XxHash3,
+    XxHash128,
 }
 
 /// Whether a multipart object's checksum covers its bytes or its parts' checksums.
@@ -63,7 +68,7 @@ pub struct Checksum {
     pub algorithm: ChecksumAlgorithm,
     /// Over what.
     pub kind: ChecksumKind,
-    /// The value: 4, 8, 20 or 32 bytes, big-endian as in the header.
+    /// The value: 4, 8, 16, 20, 32 or 64 bytes, big-endian as in the header.
     pub value: Vec<u8>,
     /// Number of parts for [`ChecksumKind::Composite`], else 0.
     pub parts: u16,
@@ -78,9 +83,38 @@ pub enum Condition {
     None,
     /// `If-None-Match: *`: the key has no object.
     Absent,
-    /// `If-Match`: the key has an object with this entity tag (unquoted text).
-    /// `*` matches any object.
-    Match(String),
+    /// The key has an object, and all of this holds of it.
+    Match(Match),
+}
+
+/// What must hold of an object; at least that there is one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Match {
+    /// `If-Match`: its entity tag as unquoted text; `*` is every tag.
+    pub etag: Option<String>,
+    /// It is this very version: for whoever decided by what it read before.
+    pub version: Option<VersionId>,
+    /// `x-amz-if-match-size`: its bytes.
+    pub size: Option<u64>,
+    /// `x-amz-if-match-last-modified-time`: its time, in whole seconds since the epoch.
+    pub modified_s: Option<u64>,
+}
+
+impl Match {
+    /// Whether it is about this very version and nothing else, so that it may hold of a delete
+    /// marker too, where there is no object.
+    pub fn is_exactly(&self, version: VersionId) -> bool {
+        *self == Self { version: Some(version), ..Self::default() }
+    }
+
+    /// Whether it holds of the object.
+    pub fn holds(&self, object: &ObjectHead) -> bool {
+        let same_tag = |tag: &String| tag == "*" || *tag == object.etag.to_string();
+        self.etag.as_ref().is_none_or(same_tag)
+            && self.version.is_none_or(|version| version == object.version)
+            && self.size.is_none_or(|size| size == object.size)
+            && self.modified_s.is_none_or(|seconds| seconds == object.modified.0 / 1000)
+    }
 }
 
 /// Where an object's bytes are.
@@ -102,25 +136,34 @@ pub enum Content {
 /// Objects up to this size live in their metadata row.
 pub const INLINE_BYTES_MAX: usize = 4096;
 
-/// The attributes of an object that the user gave.
+/// What the user said about an object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct Attributes {
     /// System metadata by lower-case header name: `content-type`,
     /// `cache-control`, `content-disposition`, `content-encoding`,
-    /// `content-language`, `expires`.
+    /// `content-language`, `expires`, `x-amz-website-redirect-location`.
     pub system: BTreeMap<String, String>,
     /// User metadata by lower-case name without `x-amz-meta-`.
     pub user: BTreeMap<String, String>,
+    /// Tags; at most 10.
+    pub tags: BTreeMap<String, String>,
+    /// What keeps the version from being deleted. In a new version without a retention the
+    /// bucket's default one is filled in at apply.
+    pub lock: ObjectLock,
 }
 
-/// The current version of a key: everything but the bytes of large objects.
+/// A version of a key that is an object: everything but the bytes of large ones.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectHead {
+    /// Which version it is; set by the state machine.
+    pub version: VersionId,
+    /// Whether clients call the version `null`.
+    pub null: bool,
     /// Bytes of the object.
     pub size: u64,
     /// Entity tag.
     pub etag: ETag,
-    /// When the write was applied; set by the state machine, monotonic a partition.
+    /// When the version was made; set by the state machine, monotonic a partition.
     pub modified: UnixMillis,
     /// What the user said about it.
     pub attributes: Attributes,
@@ -128,6 +171,13 @@ pub struct ObjectHead {
     pub checksum: Option<Checksum>,
     /// Where the bytes are.
     pub content: Content,
+}
+
+impl ObjectHead {
+    /// What clients call the version.
+    pub fn name(&self) -> Version {
+        if self.null { Version::Null } else { Version::Id(self.version) }
+    }
 }
 
 #[cfg(test)]

@@ -82,6 +82,51 @@ async fn presigned() {
     assert_eq!(server.get("signed/put").await, b"abc");
 }
 
+/// The same for every method: as it was signed, in time, and not otherwise.
+#[tokio::test]
+async fn presigned_for_every_method() {
+    let server = server().await;
+    server.put("k", b"v").await;
+    let path = format!("/{BUCKET}/k");
+    let call = async |method: &str, target: &str, body: &str| {
+        let request = format!(
+            "{method} {target} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\
+             content-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        send(server.address, request.as_bytes(), false).await
+    };
+    let presign = |skew_s: i64, method: &str, query: &str| {
+        let signer = Signer::new(skew_s, "s3");
+        signer.presign_with(method, &path, 60, query)
+    };
+    for (method, query, body, status) in [
+        ("HEAD", "", "", 200),
+        ("GET", "", "", 200),
+        ("PUT", "", "new", 200),
+        ("POST", "uploads=", "", 200),
+        ("GET", "tagging=", "", 200),
+        ("DELETE", "", "", 204),
+    ] {
+        for target in [
+            presign(-120, method, query),
+            presign(0, method, query).replace("/k?", "/other?"),
+            presign(0, method, query).replace("X-Amz-Expires=60", "X-Amz-Expires=600"),
+            presign(0, method, query) + "&versionId=null",
+            presign(0, "OPTIONS", query),
+        ] {
+            let answer = call(method, &target, body).await;
+            assert_eq!(answer.status, 403, "{method} {target}");
+        }
+        let answer = call(method, &presign(0, method, query), body).await;
+        assert_eq!(answer.status, status, "{method} {query}: {}", answer.text());
+    }
+    let gone = call("GET", &presign(0, "GET", ""), "").await;
+    assert_eq!((gone.status, gone.code()), (404, "NoSuchKey".into()));
+    let uploads = server.client.list_multipart_uploads().bucket(BUCKET).send().await;
+    assert_eq!(uploads.expect("listed").uploads().len(), 1, "made by the one that was right");
+}
+
 #[tokio::test]
 async fn virtual_host_style() {
     let server = server().await;

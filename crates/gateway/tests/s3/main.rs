@@ -3,11 +3,24 @@
 
 mod auth;
 mod buckets;
+mod checksums;
 mod chunked;
+mod conditions;
+mod cors;
 mod edge;
 mod faults;
+mod lifecycle;
 mod listing;
+mod logging;
 mod multipart;
+mod object_lock;
 mod objects_api;
+mod operations;
+mod parts;
+mod post_form;
+mod ranges;
 mod raw;
 mod support;
+mod tagging;
+mod versioning;
+mod website;

@@ -120,6 +120,7 @@ async fn ranges() {
         let head = server.client.head_object().bucket(BUCKET).key("k").range(&range);
         let head = head.send().await.expect("there");
         assert_eq!(head.content_length(), Some((to - from + 1) as i64));
+        assert_eq!(head.content_range(), Some(expected.as_str()));
     }
     for (key, range) in [
         ("k", format!("bytes={}-", bytes.len())),
@@ -130,8 +131,11 @@ async fn ranges() {
         assert_eq!(refused(get.send().await), (416, "InvalidRange".into()), "{key}");
     }
     let path = format!("/{BUCKET}/k");
-    let partial = raw::call(server.address, "GET", &path, "", &[("range", "bytes=1-3")], b"").await;
+    let range = [("range", "bytes=1-3")];
+    let partial = raw::call(server.address, "GET", &path, "", &range, b"").await;
     assert_eq!((partial.status, partial.body.as_slice()), (206, &bytes[1..4]));
+    let partial = raw::call(server.address, "HEAD", &path, "", &range, b"").await;
+    assert_eq!((partial.status, partial.header("content-length")), (206, Some("3")));
     let whole = server.client.get_object().bucket(BUCKET).key("k").part_number(1).send().await;
     assert_eq!(whole.expect("one part").content_length(), Some(bytes.len() as i64));
 }
@@ -248,6 +252,57 @@ async fn copies() {
 }
 
 #[tokio::test]
+async fn website_redirects_are_stored_and_not_copied() {
+    const REDIRECT: &str = "x-amz-website-redirect-location";
+    let server = server().await;
+    for (target, status, code) in [
+        ("/there", 200, ""),
+        ("https://example.com/x", 200, ""),
+        ("there", 400, "InvalidRedirectLocation"),
+    ] {
+        let key = target.len().to_string();
+        let answer = server.call("PUT", &key, "", &[(REDIRECT, target)], "x").await;
+        assert_eq!((answer.status, answer.code().as_str()), (status, code), "{target}");
+        for method in ["GET", "HEAD"] {
+            let found = server.call(method, &key, "", &[], "").await;
+            assert_eq!(found.header(REDIRECT), (status == 200).then_some(target), "{method}");
+        }
+    }
+    let source = ("x-amz-copy-source", "bucket/6");
+    let replace = ("x-amz-metadata-directive", "REPLACE");
+    for (headers, expected) in [
+        (vec![source], None),
+        (vec![source, replace], None),
+        (vec![source, (REDIRECT, "/new")], Some("/new")),
+        (vec![source, replace, (REDIRECT, "/new")], Some("/new")),
+    ] {
+        assert_eq!(server.call("PUT", "copy", "", &headers, "").await.status, 200, "{headers:?}");
+        let found = server.call("HEAD", "copy", "", &[], "").await;
+        assert_eq!(found.header(REDIRECT), expected, "{headers:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_allows_a_copy_onto_itself() {
+    let server = server().await;
+    server.put("k", b"x").await;
+    for (name, value, status) in [
+        ("x-amz-metadata-directive", "COPY", 400),
+        ("x-amz-tagging-directive", "REPLACE", 400),
+        ("x-amz-metadata-directive", "REPLACE", 200),
+        ("x-amz-storage-class", "STANDARD", 200),
+        ("x-amz-website-redirect-location", "/x", 200),
+        ("x-amz-checksum-algorithm", "SHA256", 200),
+    ] {
+        let headers = [("x-amz-copy-source", "bucket/k"), (name, value)];
+        let answer = server.call("PUT", "k", "", &headers, "").await;
+        let code = if status == 400 { "InvalidRequest" } else { "" };
+        assert_eq!((answer.status, answer.code().as_str()), (status, code), "{name} {value}");
+        assert_eq!(server.get("k").await, b"x");
+    }
+}
+
+#[tokio::test]
 async fn checksums_are_verified_and_returned() {
     let server = server().await;
     for (algorithm, name) in [
@@ -283,7 +338,7 @@ async fn checksums_are_verified_and_returned() {
         ("content-md5", "AAAA", "InvalidDigest"),
         ("x-amz-checksum-crc32", "AAAAAA==", "BadDigest"),
         ("x-amz-checksum-sha256", "AAAA", "InvalidRequest"),
-        ("x-amz-checksum-sha512", "AAAA", "NotImplemented"),
+        ("x-amz-checksum-sha512", "AAAA", "InvalidRequest"),
     ] {
         let answer = raw::call(server.address, "PUT", &path, "", &[(name, value)], b"other").await;
         assert_eq!(answer.code(), code, "{name}");

@@ -30,9 +30,14 @@ impl Answer {
 
     /// The AWS code of an XML error.
     pub(crate) fn code(&self) -> String {
-        let text = self.text();
-        let code = text.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
-        code.map(|(code, _)| code.to_owned()).unwrap_or_default()
+        self.texts("Code").into_iter().next().unwrap_or_default()
+    }
+
+    /// What stands in the XML elements of this name.
+    pub(crate) fn texts(&self, element: &str) -> Vec<String> {
+        let (text, open, close) = (self.text(), format!("<{element}>"), format!("</{element}>"));
+        let inside = text.split(&open).skip(1).filter_map(|rest| rest.split_once(&close));
+        inside.map(|(inside, _)| inside.to_owned()).collect()
     }
 }
 
@@ -107,7 +112,8 @@ impl Signer {
         Self { key, stamp, scope: format!("{date}/us-east-1/{service}/aws4_request") }
     }
 
-    fn sign(&self, text: &str) -> String {
+    /// The signature of this text.
+    pub(crate) fn sign(&self, text: &str) -> String {
         hex::encode(hmac(&self.key, text.as_bytes()))
     }
 
@@ -154,10 +160,22 @@ impl Signer {
 
     /// A presigned path and query.
     pub(crate) fn presign(&self, method: &str, path: &str, expires_s: u64) -> String {
+        self.presign_with(method, path, expires_s, "")
+    }
+
+    /// The same with further parameters, which sort after `X-Amz-SignedHeaders`.
+    pub(crate) fn presign_with(
+        &self,
+        method: &str,
+        path: &str,
+        expires_s: u64,
+        more: &str,
+    ) -> String {
         let credential = percent(&format!("{ACCESS_KEY}/{}", self.scope));
+        let more = if more.is_empty() { String::new() } else { format!("&{more}") };
         let query = format!(
             "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={credential}&X-Amz-Date={}\
-             &X-Amz-Expires={expires_s}&X-Amz-SignedHeaders=host",
+             &X-Amz-Expires={expires_s}&X-Amz-SignedHeaders=host{more}",
             self.stamp
         );
         let canonical =

@@ -13,6 +13,8 @@ use objects::Objects;
 use s3::{RootCredentials, S3Service};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
+use crate::raw::{self, Answer};
+
 pub(crate) const ACCESS_KEY: &str = "AKSHARDLAKETEST";
 pub(crate) const SECRET_KEY: &str = "a secret/with+odd=characters";
 pub(crate) const BUCKET: &str = "bucket";
@@ -20,6 +22,7 @@ pub(crate) const BUCKET: &str = "bucket";
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) client: Client,
+    pub(crate) service: S3Service,
     pub(crate) cluster: Arc<MemoryCluster>,
     pub(crate) stop: oneshot::Sender<()>,
     pub(crate) task: JoinHandle<()>,
@@ -31,6 +34,14 @@ pub(crate) async fn server() -> Server {
 }
 
 pub(crate) async fn server_with(settings: Settings, other: Option<Arc<dyn Service>>) -> Server {
+    server_of(s3::Settings::default(), settings, other).await
+}
+
+pub(crate) async fn server_of(
+    s3: s3::Settings,
+    settings: Settings,
+    other: Option<Arc<dyn Service>>,
+) -> Server {
     let cluster = Arc::new(MemoryCluster::new("rs-4-2".parse().expect("valid"), 6));
     let objects = Objects::new(
         cluster.clone(),
@@ -40,11 +51,11 @@ pub(crate) async fn server_with(settings: Settings, other: Option<Arc<dyn Servic
     );
     let root =
         RootCredentials { access_key: ACCESS_KEY.to_owned(), secret_key: SECRET_KEY.to_owned() };
-    let service = S3Service::new(objects, root, s3::Settings::default()).expect("good settings");
+    let service = S3Service::new(objects, root, s3).expect("good settings");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("bound");
     let (stop, stopped) = oneshot::channel();
-    let mut gateway = Gateway::new(service, settings);
+    let mut gateway = Gateway::new(service.clone(), settings);
     if let Some(other) = other {
         gateway = gateway.with(other);
     }
@@ -53,7 +64,7 @@ pub(crate) async fn server_with(settings: Settings, other: Option<Arc<dyn Servic
     }));
     let client = client(&format!("http://{address}"), SECRET_KEY, true);
     client.create_bucket().bucket(BUCKET).send().await.expect("created");
-    Server { address, client, cluster, stop, task }
+    Server { address, client, service, cluster, stop, task }
 }
 
 /// A client that does not retry, so that every answer is seen.
@@ -100,5 +111,33 @@ impl Server {
         let got = self.client.get_object().bucket(BUCKET).key(key).send().await;
         let got = got.unwrap_or_else(|error| panic!("{key:?}: {error:?}"));
         got.body.collect().await.expect("read to the end").to_vec()
+    }
+
+    /// A signed request for a key of the bucket, or for the bucket with the empty key.
+    pub(crate) async fn call(
+        &self,
+        method: &str,
+        key: &str,
+        query: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        let path = if key.is_empty() { format!("/{BUCKET}") } else { format!("/{BUCKET}/{key}") };
+        raw::call(self.address, method, &path, query, headers, body.as_bytes()).await
+    }
+
+    /// Enables or suspends versioning.
+    pub(crate) async fn set_versioning(&self, status: &str) {
+        let body =
+            format!("<VersioningConfiguration><Status>{status}</Status></VersioningConfiguration>");
+        let answer = self.call("PUT", "", "versioning=", &[], &body).await;
+        assert_eq!(answer.status, 200, "{status}: {}", answer.text());
+    }
+
+    /// Puts an object; what the answer calls the version.
+    pub(crate) async fn put_version(&self, key: &str, body: &str) -> Option<String> {
+        let answer = self.call("PUT", key, "", &[], body).await;
+        assert_eq!(answer.status, 200, "{key}: {}", answer.text());
+        answer.header("x-amz-version-id").map(str::to_owned)
     }
 }

@@ -4,13 +4,21 @@
 //! the partition: absent until [`IndexCommand::OpenBucket`], then open, then
 //! sealed for ever ([`IndexCommand::SealBucket`]); ids are never reused. Commands
 //! and queries on a bucket without an open gate answer `BucketNotOpen` or
-//! `BucketSealed`, and the caller asks the root group what became of the name.
+//! `BucketSealed`, and the caller asks the root group what became of the name. The gate
+//! holds the bucket's [`BucketSettings`], which every write of its keys obeys.
+//!
+//! **Versions.** A key names its *current* version: the last one made that is still there. If
+//! that is an object it is what GET and LIST see; if it is a delete marker the key seems
+//! empty. Conditions are about the current object.
+
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use types::{
-    Attributes, BlobId, BlobRef, BucketId, Checksum, ChecksumAlgorithm, ChecksumKind, Condition,
-    ETag, ObjectHead, UnixMillis, UploadId, WriteId, WriteIntent,
+    Attributes, BlobId, BlobRef, BucketId, BucketLock, BucketSettings, Checksum, ChecksumAlgorithm,
+    ChecksumKind, Condition, ETag, ObjectHead, Retention, UnixMillis, UploadId, Version, VersionId,
+    Versioning, WriteId, WriteIntent,
 };
 
 /// The bytes of an object put in one piece, or of a part.
@@ -66,19 +74,33 @@ pub struct Upload {
 /// `BucketSealed` and `DeadlinePassed` (they stay true).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum IndexCommand {
-    /// Opens the gate of a bucket. Open: `Done`. Sealed: `BucketSealed`.
+    /// Opens the gate of a bucket. Open (whatever its settings): `Done`. Sealed: `BucketSealed`.
     OpenBucket {
         /// The bucket.
         bucket: BucketId,
+        /// What it begins with.
+        settings: BucketSettings,
     },
-    /// Seals the gate if the bucket has neither objects nor uploads (`NotEmpty`).
+    /// Changes the settings of an open gate. Answer: `Done`, `BucketState`.
+    ConfigureBucket {
+        /// The bucket.
+        bucket: BucketId,
+        /// What changes.
+        change: BucketChange,
+        /// Of this attempt.
+        write: WriteId,
+    },
+    /// Seals the gate if the bucket has neither versions (delete markers among them) nor
+    /// uploads (`NotEmpty`).
     /// An absent gate is sealed too. Repeatable.
     SealBucket {
         /// The bucket.
         bucket: BucketId,
     },
-    /// Makes `data` the current object of the key. The replaced object's bytes become
-    /// garbage in the same entry. Answer: `Object`.
+    /// Makes `data` the current version of the key. Where versioning is enabled the version
+    /// before stays. Otherwise the new version is the null version, and the bytes of the null
+    /// version that it replaces become garbage in the same entry. Answer: `Object`; `NoLock`
+    /// if it brings a retention or legal hold and the bucket has no object lock.
     PutObject {
         /// The bucket.
         bucket: BucketId,
@@ -101,19 +123,40 @@ pub enum IndexCommand {
         /// Refused (`DeadlinePassed`) once the partition's clock is past it.
         deadline: UnixMillis,
     },
-    /// Removes the current object. Answer: `Deleted`, also if there was none
-    /// (but `NoSuchKey` for `Condition::Match`).
+    /// Without a version: removes the current object (never versioned), or makes a delete
+    /// marker (enabled: a new version; suspended: in place of the null version). With one:
+    /// removes that version for good, or answers `Locked`; the latest one left becomes current.
+    /// Answer: `Deleted`, also if there was none (but `NoSuchKey` for `Condition::Match`).
     DeleteObject {
         /// The bucket.
         bucket: BucketId,
         /// The key.
         key: String,
-        /// Decided here.
+        /// The version to remove.
+        version: Option<Version>,
+        /// Decided here: of the named version, or of the current one. A delete marker that is
+        /// removed by name fulfils a `Match` that names its id and asks for nothing else.
         condition: Condition,
+        /// Whether a governance retention is no hindrance: the caller has the permission.
+        bypass_governance: bool,
         /// Of this attempt.
         write: WriteId,
     },
-    /// Begins a multipart upload. Answer: `Done`.
+    /// Changes what is said about a version, not its bytes. Answer: `Object`; `NoSuchKey`,
+    /// `NoSuchVersion`, `DeleteMarker`, `Locked`, `NoLock`.
+    UpdateObject {
+        /// The bucket.
+        bucket: BucketId,
+        /// The key.
+        key: String,
+        /// The version; the current one if `None`.
+        version: Option<Version>,
+        /// What changes.
+        update: ObjectUpdate,
+        /// Of this attempt.
+        write: WriteId,
+    },
+    /// Begins a multipart upload. Answer: `Done`; `NoLock` as for a put.
     CreateUpload {
         /// The bucket.
         bucket: BucketId,
@@ -138,8 +181,8 @@ pub enum IndexCommand {
         /// Refused once the partition's clock is past it.
         deadline: UnixMillis,
     },
-    /// Makes the upload's listed parts the current object. Parts keep their rows; the
-    /// parts that are not listed become garbage. Answer: `Object`; `NoSuchUpload` (but
+    /// Makes the upload's listed parts the current version, as a put does. Parts keep their
+    /// rows; the parts that are not listed become garbage. Answer: `Object`; `NoSuchUpload` (but
     /// `Object` if the key's current object came from this very upload: a repeated
     /// completion); `InvalidPart`; `PartTooSmall`; the answers of a failed condition.
     CompleteUpload {
@@ -193,26 +236,70 @@ pub enum IndexCommand {
     Tick,
 }
 
+/// A change of a bucket's settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BucketChange {
+    /// Enables or suspends versioning (`Off` is `BucketState`: there is no way back). A bucket
+    /// with object lock cannot be suspended: `BucketState`.
+    Versioning(Versioning),
+    /// Gives the bucket object lock or changes its default retention. `BucketState` unless
+    /// versioning is enabled.
+    Lock(BucketLock),
+}
+
+/// A change of what is said about a version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ObjectUpdate {
+    /// All its tags.
+    Tags(BTreeMap<String, String>),
+    /// Its retention. `Locked` if the present one forbids it; `NoLock` without object lock.
+    Retention {
+        /// The new one.
+        to: Option<Retention>,
+        /// Whether a governance retention is no hindrance.
+        bypass_governance: bool,
+    },
+    /// Its legal hold. `NoLock` without object lock.
+    LegalHold(bool),
+}
+
 /// What an index command did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum IndexAnswer {
     /// Done.
     Done,
-    /// The object that is current now.
+    /// The object that is current now, or that was updated.
     Object(Box<ObjectHead>),
-    /// Deleted; whether there was an object.
+    /// Deleted.
     Deleted {
-        /// Whether there was one.
+        /// Whether there was an object, or the named version.
         existed: bool,
+        /// The delete marker that was made, or the version that was removed by name.
+        version: Option<Version>,
+        /// Whether `version` is a delete marker.
+        marker: bool,
     },
     /// The bucket has no gate here (yet): ask the root group.
     BucketNotOpen,
     /// The bucket was deleted: ask the root group what the name means now.
     BucketSealed,
-    /// The bucket holds objects or uploads.
+    /// The bucket holds versions or uploads.
     NotEmpty,
-    /// `If-Match` on a key without an object: 404.
+    /// The bucket's versioning and object lock do not allow this.
+    BucketState,
+    /// The bucket has no object lock.
+    NoLock,
+    /// A retention or a legal hold forbids it.
+    Locked,
+    /// `If-Match` on a key without an object, or an update of one: 404.
     NoSuchKey,
+    /// The key has no such version.
+    NoSuchVersion,
+    /// The version is a delete marker.
+    DeleteMarker {
+        /// Its name.
+        version: Version,
+    },
     /// The condition does not hold: 412.
     ConditionFailed,
     /// The write came too late; its shards will be swept. Nothing was changed.
@@ -287,6 +374,20 @@ pub struct Segment {
     pub data: Data,
 }
 
+/// A part of a multipart object. An object's parts are numbered without gaps, whatever
+/// numbers they were uploaded under: clients read parts 1 to `x-amz-mp-parts-count`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListedPart {
+    /// Its place in the object, from 1.
+    pub number: u16,
+    /// Where it begins in the object.
+    pub offset: u64,
+    /// Bytes.
+    pub size: u64,
+    /// Its checksum.
+    pub checksum: Option<Checksum>,
+}
+
 /// Where a listing goes on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ListAfter {
@@ -310,6 +411,64 @@ pub struct ListedObject {
     pub modified: UnixMillis,
     /// Algorithm and kind of its checksum.
     pub checksum: Option<(ChecksumAlgorithm, ChecksumKind)>,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// A version as a listing shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ListedVersion {
+    /// An object.
+    Object(ListedObject),
+    /// A delete marker.
+    Marker {
+        /// The key.
+        key: String,
+        /// When it was made.
+        modified: UnixMillis,
+    },
+}
+
+impl ListedVersion {
+    /// The key that it is a version of.
+    pub fn key(&self) -> &str {
+        match self {
+            Self::Object(object) => &object.key,
+            Self::Marker { key, .. } => key,
+        }
+    }
+}
+
+/// One line of a listing of versions; lines come in key order, and the latest version first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum VersionEntry {
+    /// A version.
+    Version {
+        /// Its place among the versions of its key.
+        id: VersionId,
+        /// Whether its name is `null`.
+        null: bool,
+        /// Whether it is the current one.
+        latest: bool,
+        /// What it is.
+        what: ListedVersion,
+    },
+    /// All keys that start with this, up to and including the delimiter.
+    CommonPrefix(String),
+}
+
+/// Where a listing of versions goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum VersionsAfter {
+    /// After all versions of this key; as [`ListAfter::Key`] with a delimiter.
+    Key(String),
+    /// After this version of this key: older ones, then the next key. The version need not
+    /// be there (any more).
+    Version(String, VersionId),
+    /// After the null version of this key; if it has none, after all its versions.
+    Null(String),
+    /// After everything that starts with this common prefix.
+    Prefix(String),
 }
 
 /// One line of a listing; lines come in key order.
@@ -325,20 +484,29 @@ pub enum ListEntry {
 /// [`IndexView::BucketNotOpen`] and [`IndexView::BucketSealed`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum IndexQuery {
-    /// The current object. Answer: `Object`.
+    /// The bucket's settings. Answer: `Settings`.
+    Settings {
+        /// The bucket.
+        bucket: BucketId,
+    },
+    /// The current object, or a version. Answer: `Object`, `Marker`.
     Head {
         /// The bucket.
         bucket: BucketId,
         /// The key.
         key: String,
+        /// The version; the current one if `None`.
+        version: Option<Version>,
     },
     /// The pieces of a multipart object that a byte range touches. Answer: `Segments`;
-    /// `NoSuchUpload` if the object is no longer the current one: begin again with `Head`.
+    /// `NoSuchUpload` if the version is gone: begin again with `Head`.
     Segments {
         /// The bucket.
         bucket: BucketId,
         /// The key.
         key: String,
+        /// The version, as its head names it.
+        version: VersionId,
         /// From the object's content.
         upload: UploadId,
         /// First byte.
@@ -356,6 +524,35 @@ pub enum IndexQuery {
         delimiter: Option<String>,
         /// Where the page begins.
         after: Option<ListAfter>,
+        /// Lines at most; 1 to 1,000.
+        limit: u32,
+    },
+    /// A page of the parts of a multipart object, numbered by their place. Answer:
+    /// `ObjectParts`; `NoSuchUpload` as for `Segments`.
+    ObjectParts {
+        /// The bucket.
+        bucket: BucketId,
+        /// The key.
+        key: String,
+        /// The version, as its head names it.
+        version: VersionId,
+        /// From the object's content.
+        upload: UploadId,
+        /// Only numbers above it.
+        after: u16,
+        /// At most so many; 1 to 10,000.
+        limit: u32,
+    },
+    /// A page of the bucket's versions. Answer: `Versions`.
+    Versions {
+        /// The bucket.
+        bucket: BucketId,
+        /// Only keys that start with it.
+        prefix: String,
+        /// Groups keys into common prefixes.
+        delimiter: Option<String>,
+        /// Where the page begins.
+        after: Option<VersionsAfter>,
         /// Lines at most; 1 to 1,000.
         limit: u32,
     },
@@ -395,7 +592,7 @@ pub enum IndexQuery {
         /// At most so many; 1 to 10,000.
         limit: u32,
     },
-    /// Whether a pending blob is referenced, for good. Answer: `Settled`.
+    /// Whether a pending blob is referenced, by any version, for good. Answer: `Settled`.
     Settled {
         /// The blob.
         blob: BlobId,
@@ -406,6 +603,8 @@ pub enum IndexQuery {
     Garbage {
         /// Only rows older than this.
         before: UnixMillis,
+        /// Only rows after it.
+        after: Option<GarbageId>,
         /// At most so many; 1 to 1,000.
         limit: u32,
     },
@@ -421,8 +620,32 @@ pub enum IndexQuery {
 /// The answer to an index query.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum IndexView {
-    /// The object.
+    /// The object; `None`: no such key or version.
     Object(Option<Box<ObjectHead>>),
+    /// The version is a delete marker.
+    Marker {
+        /// Its name.
+        version: Version,
+        /// When it was made.
+        modified: UnixMillis,
+    },
+    /// The bucket's settings.
+    Settings(BucketSettings),
+    /// Parts of an object, in ascending number, without the bytes of inline ones, and whether
+    /// more follow.
+    ObjectParts {
+        /// The parts.
+        parts: Vec<ListedPart>,
+        /// Whether more follow.
+        truncated: bool,
+    },
+    /// A page of versions.
+    Versions {
+        /// In the order of (key, latest first).
+        entries: Vec<VersionEntry>,
+        /// Where the next page begins; `None` at the end.
+        next: Option<VersionsAfter>,
+    },
     /// In ascending offset, covering the range.
     Segments(Vec<Segment>),
     /// A page.

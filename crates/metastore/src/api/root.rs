@@ -1,9 +1,10 @@
 //! The root group: cluster, nodes, disks, placement groups, buckets, directory.
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use types::{
-    BucketId, ClusterId, ClusterMap, DiskId, DiskUuid, ErasurePolicy, InstanceId, Location, NodeId,
-    Partition, Role, UnixMillis,
+    BucketId, BucketSettings, ClusterId, ClusterMap, DiskId, DiskUuid, ErasurePolicy, InstanceId,
+    Location, NodeId, Partition, Role, UnixMillis,
 };
 
 /// A change of the root state.
@@ -52,12 +53,36 @@ pub enum RootCommand {
         /// Members in rank order.
         groups: Vec<Vec<DiskId>>,
     },
+    /// Remembers how far a background worker has come, for its next run on any node. Answer:
+    /// `Done`; `Refused` for a name longer than [`CONFIG_NAME_BYTES_MAX`] or a cursor longer
+    /// than [`CURSOR_BYTES_MAX`].
+    SaveCursor {
+        /// Its name.
+        worker: String,
+        /// In the worker's own form.
+        cursor: Bytes,
+    },
     /// Creates a bucket. Answer: `Bucket` (new, or the one that has the name: compare ids).
     CreateBucket {
         /// A name that the S3 layer has validated.
         name: String,
         /// A fresh random id.
         id: BucketId,
+        /// What its gate begins with.
+        initial: BucketSettings,
+    },
+    /// Sets or removes a document of a bucket's configuration. Answer: `Done`; `NoSuchBucket`,
+    /// also if its deletion has begun; `Refused` for more than [`BUCKET_CONFIG_BYTES_MAX`] or a
+    /// name longer than [`CONFIG_NAME_BYTES_MAX`].
+    SetBucketConfig {
+        /// The bucket.
+        id: BucketId,
+        /// Which document.
+        kind: ConfigKind,
+        /// Its name, where a bucket has several of the kind; else empty.
+        name: String,
+        /// The document, in a form that begins with its own version; `None` removes it.
+        value: Option<Bytes>,
     },
     /// Marks a bucket as being deleted: it no longer resolves, its name stays taken.
     /// Answer: `Bucket`, or `NoSuchBucket`. Repeatable.
@@ -90,6 +115,35 @@ pub struct Bucket {
     pub created: UnixMillis,
     /// Whether its deletion has begun.
     pub deleting: bool,
+    /// What its gate was opened with. The gate says what holds now.
+    pub initial: BucketSettings,
+}
+
+/// The most bytes of one document of a bucket's configuration. The command that sets it must
+/// stay under the 1 MiB that a group takes as one proposal.
+pub const BUCKET_CONFIG_BYTES_MAX: usize = (1 << 20) - 4096;
+
+/// The longest cursor of a background worker, in bytes.
+pub const CURSOR_BYTES_MAX: usize = 8192;
+
+/// The longest name of a document or a background worker, in bytes.
+pub const CONFIG_NAME_BYTES_MAX: usize = 64;
+
+/// A document of a bucket's configuration. The root group keeps it and does not look inside.
+/// The number is part of the row's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[repr(u8)]
+pub enum ConfigKind {
+    /// Tags of the bucket.
+    Tagging = 1,
+    /// Cross-origin rules.
+    Cors = 2,
+    /// Static website.
+    Website = 3,
+    /// Lifecycle rules.
+    Lifecycle = 4,
+    /// Where the access log goes.
+    Logging = 5,
 }
 
 /// What a root command did.
@@ -119,6 +173,23 @@ pub enum RootQuery {
         /// Its name.
         name: String,
     },
+    /// How far a background worker has come. Answer: `Cursor`.
+    Cursor {
+        /// Its name.
+        worker: String,
+    },
+    /// The documents of a kind that a bucket has. Answer: `BucketConfigs`.
+    BucketConfigs {
+        /// The bucket.
+        id: BucketId,
+        /// Which documents.
+        kind: ConfigKind,
+        /// Only names after it.
+        after: Option<String>,
+        /// At most so many; 1 to 100. A page ends earlier once it has
+        /// [`CONFIG_PAGE_BYTES_MAX`](crate::root::query::CONFIG_PAGE_BYTES_MAX).
+        limit: u32,
+    },
     /// Active buckets in name order.
     Buckets {
         /// Only names that start with it.
@@ -137,6 +208,15 @@ pub enum RootView {
     Map(Option<Box<ClusterMap>>),
     /// The bucket.
     Bucket(Option<Bucket>),
+    /// What the worker saved last.
+    Cursor(Option<Bytes>),
+    /// Names and documents in name order, and whether more follow.
+    BucketConfigs {
+        /// In name order.
+        configs: Vec<(String, Bytes)>,
+        /// Whether more follow.
+        truncated: bool,
+    },
     /// A page of buckets and whether more follow.
     Buckets {
         /// In name order.

@@ -1,11 +1,11 @@
-//! Bucket gates: whether a bucket's keys may be touched in this partition.
+//! Bucket gates: whether a bucket's keys may be touched in this partition, and by which rules.
 
 use consensus::KvError;
-use types::BucketId;
+use types::{BucketId, BucketSettings, Versioning};
 
 use super::Apply;
 use crate::{
-    api::{IndexAnswer, IndexCommand},
+    api::{IndexAnswer, IndexCommand, index::BucketChange},
     keys::index as keys,
     rows::{self, Gate},
 };
@@ -14,8 +14,10 @@ use crate::{
 pub(super) fn guarded_bucket(command: &IndexCommand) -> Option<BucketId> {
     use IndexCommand as C;
     match command {
-        C::PutObject { bucket, .. }
+        C::ConfigureBucket { bucket, .. }
+        | C::PutObject { bucket, .. }
         | C::DeleteObject { bucket, .. }
+        | C::UpdateObject { bucket, .. }
         | C::CreateUpload { bucket, .. }
         | C::PutPart { bucket, .. }
         | C::CompleteUpload { bucket, .. }
@@ -34,35 +36,69 @@ impl Apply<'_> {
         rows::get(self.rows, &keys::gate(bucket))
     }
 
-    /// What to answer if the gate is not open.
-    pub(super) fn closed_gate(&self, bucket: BucketId) -> Result<Option<IndexAnswer>, KvError> {
+    /// The settings behind an open gate, or what to answer if it is not open.
+    pub(super) fn open_gate(
+        &self,
+        bucket: BucketId,
+    ) -> Result<Result<BucketSettings, IndexAnswer>, KvError> {
         Ok(match self.gate(bucket)? {
-            Some(Gate::Open) => None,
-            Some(Gate::Sealed) => Some(IndexAnswer::BucketSealed),
-            None => Some(IndexAnswer::BucketNotOpen),
+            Some(Gate::Open(settings)) => Ok(settings),
+            Some(Gate::Sealed) => Err(IndexAnswer::BucketSealed),
+            None => Err(IndexAnswer::BucketNotOpen),
         })
     }
 
-    pub(super) fn open_bucket(&mut self, bucket: BucketId) -> Result<IndexAnswer, KvError> {
+    pub(super) fn open_bucket(
+        &mut self,
+        bucket: BucketId,
+        settings: BucketSettings,
+    ) -> Result<IndexAnswer, KvError> {
         Ok(match self.gate(bucket)? {
-            Some(Gate::Open) => IndexAnswer::Done,
+            Some(Gate::Open(_)) => IndexAnswer::Done,
             Some(Gate::Sealed) => IndexAnswer::BucketSealed,
             None => {
-                rows::put(self.rows, &keys::gate(bucket), &Gate::Open);
+                rows::put(self.rows, &keys::gate(bucket), &Gate::Open(settings));
                 IndexAnswer::Done
             }
         })
     }
 
-    /// Two seeks decide whether the bucket is empty, however large it was.
+    pub(super) fn configure_bucket(
+        &mut self,
+        bucket: BucketId,
+        mut settings: BucketSettings,
+        change: BucketChange,
+    ) -> Result<IndexAnswer, KvError> {
+        let allowed = match change {
+            BucketChange::Versioning(Versioning::Off) => false,
+            BucketChange::Versioning(Versioning::Suspended) => settings.lock.is_none(),
+            BucketChange::Versioning(Versioning::Enabled) => true,
+            BucketChange::Lock(_) => settings.versioning == Versioning::Enabled,
+        };
+        if !allowed {
+            return Ok(IndexAnswer::BucketState);
+        }
+        match change {
+            BucketChange::Versioning(versioning) => settings.versioning = versioning,
+            BucketChange::Lock(lock) => settings.lock = Some(lock),
+        }
+        rows::put(self.rows, &keys::gate(bucket), &Gate::Open(settings));
+        Ok(IndexAnswer::Done)
+    }
+
+    /// Three seeks decide whether the bucket is empty, however large it was.
     pub(super) fn seal_bucket(&mut self, bucket: BucketId) -> Result<IndexAnswer, KvError> {
         if self.gate(bucket)? == Some(Gate::Sealed) {
             return Ok(IndexAnswer::Done);
         }
-        if rows::any(self.rows, &keys::head(bucket, ""))?
-            || rows::any(self.rows, &keys::uploads_under(bucket, ""))?
-        {
-            return Ok(IndexAnswer::NotEmpty);
+        for prefix in [
+            keys::head(bucket, ""),
+            keys::versions_under(bucket, ""),
+            keys::uploads_under(bucket, ""),
+        ] {
+            if rows::any(self.rows, &prefix)? {
+                return Ok(IndexAnswer::NotEmpty);
+            }
         }
         rows::put(self.rows, &keys::gate(bucket), &Gate::Sealed);
         Ok(IndexAnswer::Done)

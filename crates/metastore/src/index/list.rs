@@ -23,11 +23,23 @@ pub fn common_prefix<'a>(key: &'a str, prefix: &str, delimiter: Option<&str>) ->
 }
 
 /// The later of two lower bounds; `None` is past everything.
-fn later(from: Vec<u8>, bound: Option<Vec<u8>>) -> Option<Vec<u8>> {
+pub(super) fn later(from: Vec<u8>, bound: Option<Vec<u8>>) -> Option<Vec<u8>> {
     bound.map(|bound| from.max(bound))
 }
 
-/// A page of objects and common prefixes.
+/// An object as listings show it.
+pub(super) fn listed(key: String, head: &ObjectHead) -> ListedObject {
+    ListedObject {
+        key,
+        size: head.size,
+        etag: head.etag,
+        modified: head.modified,
+        checksum: head.checksum.as_ref().map(|checksum| (checksum.algorithm, checksum.kind)),
+        tags: head.attributes.tags.clone(),
+    }
+}
+
+/// A page of objects and common prefixes. Versions and delete markers are no part of the walk.
 pub(super) fn objects(
     rows: &dyn KvRead,
     bucket: BucketId,
@@ -69,13 +81,7 @@ pub(super) fn objects(
                 continue 'seek;
             }
             let head = ObjectHead::decode(&value)?;
-            entries.push(ListEntry::Object(ListedObject {
-                key: key.to_owned(),
-                size: head.size,
-                etag: head.etag,
-                modified: head.modified,
-                checksum: head.checksum.map(|checksum| (checksum.algorithm, checksum.kind)),
-            }));
+            entries.push(ListEntry::Object(listed(key.to_owned(), &head)));
         }
     }
     Ok(IndexView::Page { entries, next })

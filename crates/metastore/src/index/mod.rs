@@ -2,22 +2,30 @@
 //! [`crate::api::index::IndexCommand`]; here is how.
 //!
 //! Reading order: this file (one command from decode to answer), `writes` (a repeated
-//! write gets its first answer), `objects`, `uploads`, `garbage`, `gate`, and for
-//! reading [`query`] and [`list`].
+//! write gets its first answer), `versions` (where the versions of a key lie), `objects`,
+//! `delete`, `update`, `uploads`, `garbage`, `gate`, and for reading [`query`], `parts`,
+//! `settled`, [`list`] and `list_versions`.
 
+mod delete;
 mod garbage;
 mod gate;
 pub mod list;
+mod list_versions;
 mod objects;
+mod parts;
 pub mod query;
+mod settled;
+mod update;
 mod uploads;
+mod versions;
 mod writes;
 
 use bytes::Bytes;
 use consensus::{ApplyContext, Halt, KvError, KvWrite, StateMachine};
 pub use query::evaluate;
-use types::{Condition, ObjectHead, UnixMillis};
+use types::{BucketSettings, Condition, ObjectHead, UnixMillis};
 
+use self::versions::Place;
 pub(crate) use self::writes::write_of;
 pub use self::writes::{REMEMBERED_MS, WriteKind};
 use crate::{
@@ -57,6 +65,8 @@ struct Apply<'a> {
     now: UnixMillis,
     /// The next garbage number, once it has been read.
     next_garbage: Option<u64>,
+    /// The next version number, once it has been read.
+    next_version: Option<u64>,
 }
 
 impl<'a> Apply<'a> {
@@ -67,7 +77,7 @@ impl<'a> Apply<'a> {
         if now != before {
             rows::put(rows, keys::CLOCK, &now);
         }
-        let mut apply = Self { rows, now, next_garbage: None };
+        let mut apply = Self { rows, now, next_garbage: None, next_version: None };
         apply.forget_old_writes(before)?;
         Ok(apply)
     }
@@ -86,30 +96,44 @@ impl<'a> Apply<'a> {
         if let Some(next) = self.next_garbage {
             rows::put(self.rows, keys::NEXT_GARBAGE, &next);
         }
+        if let Some(next) = self.next_version {
+            rows::put(self.rows, keys::NEXT_VERSION, &next);
+        }
         Ok(answer)
     }
 
     fn dispatch(&mut self, command: &IndexCommand) -> Result<IndexAnswer, KvError> {
         use IndexCommand as C;
-        if let Some(bucket) = gate::guarded_bucket(command)
-            && let Some(refusal) = self.closed_gate(bucket)?
-        {
-            return Ok(refusal);
-        }
+        // Commands without a guarded bucket do not look at the settings.
+        let settings = match gate::guarded_bucket(command).map(|bucket| self.open_gate(bucket)) {
+            None => BucketSettings::default(),
+            Some(gate) => match gate? {
+                Ok(settings) => settings,
+                Err(refusal) => return Ok(refusal),
+            },
+        };
         match command {
-            C::OpenBucket { bucket } => self.open_bucket(*bucket),
+            C::OpenBucket { bucket, settings } => self.open_bucket(*bucket, *settings),
+            C::ConfigureBucket { bucket, change, .. } => {
+                self.configure_bucket(*bucket, settings, *change)
+            }
             C::SealBucket { bucket } => self.seal_bucket(*bucket),
-            C::PutObject { bucket, key, condition, data, deadline, .. } => {
-                if self.now > *deadline {
-                    return Ok(IndexAnswer::DeadlinePassed);
+            C::PutObject { bucket, key, condition, .. } => {
+                self.put_object(Place { bucket: *bucket, key, settings }, condition, command)
+            }
+            C::DeleteObject { bucket, key, version, condition, bypass_governance, .. } => {
+                let at = Place { bucket: *bucket, key, settings };
+                match version {
+                    None => self.delete_current(at, condition, *bypass_governance),
+                    Some(version) => {
+                        self.delete_version(at, *version, condition, *bypass_governance)
+                    }
                 }
-                let head = objects::head_of(command, self.now).expect("this is a PutObject");
-                self.put_object(*bucket, key, condition, data, *deadline, head)
             }
-            C::DeleteObject { bucket, key, condition, .. } => {
-                self.delete_object(*bucket, key, condition)
+            C::UpdateObject { bucket, key, version, update, .. } => {
+                self.update_object(Place { bucket: *bucket, key, settings }, *version, update)
             }
-            C::CreateUpload { bucket, upload, .. } => self.create_upload(*bucket, upload),
+            C::CreateUpload { bucket, upload, .. } => self.create_upload(*bucket, settings, upload),
             C::PutPart { bucket, key, upload, part, deadline, .. } => {
                 if self.now > *deadline {
                     return Ok(IndexAnswer::DeadlinePassed);
@@ -134,7 +158,8 @@ impl<'a> Apply<'a> {
                     checksum: checksum.as_ref(),
                     size: *size,
                 };
-                self.complete_upload(*bucket, key, *upload, &completion)
+                let at = Place { bucket: *bucket, key, settings };
+                self.complete_upload(at, *upload, &completion)
             }
             C::AbortUpload { bucket, key, upload, .. } => self.abort_upload(*bucket, key, *upload),
             C::Collected { rows } => self.collected(rows),
@@ -154,8 +179,8 @@ pub(crate) fn refusal(condition: &Condition, current: Option<&ObjectHead>) -> Op
         (Condition::None, _) | (Condition::Absent, None) => None,
         (Condition::Absent, Some(_)) => Some(IndexAnswer::ConditionFailed),
         (Condition::Match(_), None) => Some(IndexAnswer::NoSuchKey),
-        (Condition::Match(tag), Some(head)) => {
-            (tag != "*" && *tag != head.etag.to_string()).then_some(IndexAnswer::ConditionFailed)
+        (Condition::Match(asked), Some(head)) => {
+            (!asked.holds(head)).then_some(IndexAnswer::ConditionFailed)
         }
     }
 }

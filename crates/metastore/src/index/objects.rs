@@ -1,28 +1,36 @@
-//! Putting and deleting objects.
+//! Putting objects, and what becomes of their bytes.
 
 use consensus::KvError;
-use types::{BlobRef, BucketId, Condition, Content, ObjectHead, UnixMillis, UploadId, WriteIntent};
+use types::{
+    Attributes, BlobRef, BucketId, BucketSettings, Condition, Content, ObjectHead, ObjectLock,
+    UnixMillis, UploadId, WriteIntent,
+};
 
-use super::{Apply, refusal};
+use super::{
+    Apply, refusal,
+    versions::{self, New, Place},
+};
 use crate::{
     api::{
         IndexAnswer, IndexCommand,
         index::{Data, RepairRow},
     },
     keys::index as keys,
-    rows,
+    rows::{self, Made},
 };
 
-/// The object that a `PutObject` makes at `modified`.
-pub(crate) fn head_of(command: &IndexCommand, modified: UnixMillis) -> Option<ObjectHead> {
+/// The object that a `PutObject` makes.
+pub(crate) fn head_of(command: &IndexCommand, made: Made) -> Option<ObjectHead> {
     let IndexCommand::PutObject { size, etag, attributes, checksum, data, .. } = command else {
         return None;
     };
     Some(ObjectHead {
+        version: made.version,
+        null: made.null,
         size: *size,
         etag: *etag,
-        modified,
-        attributes: attributes.clone(),
+        modified: made.version.at,
+        attributes: Attributes { lock: made.lock, ..attributes.clone() },
         checksum: checksum.clone(),
         content: match data {
             Data::Inline(bytes) => Content::Inline(bytes.clone()),
@@ -31,50 +39,42 @@ pub(crate) fn head_of(command: &IndexCommand, modified: UnixMillis) -> Option<Ob
     })
 }
 
-impl Apply<'_> {
-    pub(super) fn head(&self, bucket: BucketId, key: &str) -> Result<Option<ObjectHead>, KvError> {
-        rows::get(self.rows, &keys::head(bucket, key))
-    }
+/// Whether the lock that is asked for needs one that the bucket does not have.
+pub(super) fn lacks_lock(settings: BucketSettings, lock: ObjectLock) -> bool {
+    settings.lock.is_none() && lock != ObjectLock::default()
+}
 
+impl Apply<'_> {
     pub(super) fn put_object(
         &mut self,
-        bucket: BucketId,
-        key: &str,
+        at: Place<'_>,
         condition: &Condition,
-        data: &Data,
-        deadline: UnixMillis,
-        head: ObjectHead,
+        command: &IndexCommand,
     ) -> Result<IndexAnswer, KvError> {
-        let current = self.head(bucket, key)?;
+        let IndexCommand::PutObject { attributes, data, deadline, .. } = command else {
+            unreachable!("called for PutObject only")
+        };
+        if self.now > *deadline {
+            return Ok(IndexAnswer::DeadlinePassed);
+        }
+        if lacks_lock(at.settings, attributes.lock) {
+            return Ok(IndexAnswer::NoLock);
+        }
+        let current = versions::current(self.rows, at.bucket, at.key)?;
         if let Some(refusal) = refusal(condition, current.as_ref()) {
             return Ok(refusal);
         }
-        if let Some(replaced) = current {
-            self.bury_object(bucket, key, &replaced, data_blob(data))?;
+        let made = self.make_version(at.settings, attributes.lock)?;
+        let head = head_of(command, made).expect("this is a PutObject");
+        if let Some(refusal) = self.replace_current(at, current, &New::Object(&head), false)? {
+            return Ok(refusal);
         }
-        self.note_missing(bucket, key, None, deadline, data);
-        rows::put(self.rows, &keys::head(bucket, key), &head);
+        self.note_missing(at.bucket, at.key, None, *deadline, data);
         Ok(IndexAnswer::Object(Box::new(head)))
     }
 
-    pub(super) fn delete_object(
-        &mut self,
-        bucket: BucketId,
-        key: &str,
-        condition: &Condition,
-    ) -> Result<IndexAnswer, KvError> {
-        let current = self.head(bucket, key)?;
-        if let Some(refusal) = refusal(condition, current.as_ref()) {
-            return Ok(refusal);
-        }
-        let Some(deleted) = current else { return Ok(IndexAnswer::Deleted { existed: false }) };
-        self.bury_object(bucket, key, &deleted, None)?;
-        self.rows.delete(&keys::head(bucket, key));
-        Ok(IndexAnswer::Deleted { existed: true })
-    }
-
     /// Turns an object's bytes into garbage. `kept` is the blob that the key names from now
-    /// on: if a caller repeats a put under a new write id, its own bytes must not die.
+    /// on: if a caller repeats a put under another write id, its own bytes must not die.
     pub(super) fn bury_object(
         &mut self,
         bucket: BucketId,

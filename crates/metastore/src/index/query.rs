@@ -1,16 +1,20 @@
 //! Answers to index queries from rows; pure functions.
 
 use consensus::{KvError, KvRead};
-use types::{BlobId, BlobRef, BucketId, Content, ObjectHead, UnixMillis, UploadId, WriteIntent};
+use types::{BlobId, BucketId, BucketSettings, UnixMillis, UploadId, Version};
 
-use super::{list, uploads::made_by};
+use super::{
+    list, list_versions, parts,
+    settled::settled,
+    versions::{self, Found, Place},
+};
 use crate::{
     api::{
         IndexQuery, IndexView,
-        index::{Garbage, RepairRow, Segment, Upload},
+        index::{Garbage, GarbageId, RepairRow, Upload},
     },
     keys::{self, index},
-    rows::{self, Gate, PartRow, RowValue, UploadRow},
+    rows::{self, Gate, PartRow, RowValue, UploadRow, VersionRow},
 };
 
 /// Lines of a page at most.
@@ -22,21 +26,41 @@ pub const PARTS_PAGE_MAX: u32 = 10_000;
 /// The answer to a query. Limits outside their bounds are moved to the nearest bound.
 pub fn evaluate(rows: &dyn KvRead, query: &IndexQuery) -> Result<IndexView, KvError> {
     use IndexQuery as Q;
-    if let Some(bucket) = guarded_bucket(query) {
-        match rows::get::<Gate>(rows, &index::gate(bucket))? {
-            Some(Gate::Open) => {}
+    // Queries without a guarded bucket do not look at the settings.
+    let settings = match guarded_bucket(query) {
+        None => BucketSettings::default(),
+        Some(bucket) => match rows::get::<Gate>(rows, &index::gate(bucket))? {
+            Some(Gate::Open(settings)) => settings,
             Some(Gate::Sealed) => return Ok(IndexView::BucketSealed),
             None => return Ok(IndexView::BucketNotOpen),
-        }
-    }
+        },
+    };
     match query {
-        Q::Head { bucket, key } => Ok(IndexView::Object(head(rows, *bucket, key)?.map(Box::new))),
-        Q::Segments { bucket, key, upload, start, end } => {
-            segments(rows, *bucket, key, *upload, *start, *end)
+        Q::Settings { .. } => Ok(IndexView::Settings(settings)),
+        Q::Head { bucket, key, version } => {
+            head(rows, Place { bucket: *bucket, key, settings }, *version)
+        }
+        Q::Segments { bucket, key, version, upload, start, end } => {
+            let object =
+                parts::Assembled { bucket: *bucket, key, version: *version, upload: *upload };
+            parts::segments(rows, object, *start, *end)
+        }
+        Q::ObjectParts { bucket, key, version, upload, after, limit } => {
+            let object =
+                parts::Assembled { bucket: *bucket, key, version: *version, upload: *upload };
+            parts::page(rows, object, *after, parts_page(*limit))
         }
         Q::List { bucket, prefix, delimiter, after, limit } => {
             list::objects(rows, *bucket, prefix, delimiter.as_deref(), after.as_ref(), page(*limit))
         }
+        Q::Versions { bucket, prefix, delimiter, after, limit } => list_versions::versions(
+            rows,
+            *bucket,
+            prefix,
+            delimiter.as_deref(),
+            after.as_ref(),
+            page(*limit),
+        ),
         Q::Upload { bucket, key, upload } => {
             Ok(IndexView::Upload(header(rows, *bucket, key, *upload)?.map(Box::new)))
         }
@@ -44,11 +68,10 @@ pub fn evaluate(rows: &dyn KvRead, query: &IndexQuery) -> Result<IndexView, KvEr
             list::uploads(rows, *bucket, prefix, delimiter.as_deref(), after.as_ref(), page(*limit))
         }
         Q::Parts { bucket, key, upload, after, limit } => {
-            let limit = (*limit).clamp(1, PARTS_PAGE_MAX) as usize;
-            parts(rows, *bucket, key, *upload, *after, limit)
+            upload_parts(rows, *bucket, key, *upload, *after, parts_page(*limit))
         }
         Q::Settled { blob, intent } => settled(rows, *blob, intent),
-        Q::Garbage { before, limit } => garbage(rows, *before, page(*limit)),
+        Q::Garbage { before, after, limit } => garbage(rows, *before, *after, page(*limit)),
         Q::Repairs { after, limit } => repairs(rows, *after, page(*limit)),
     }
 }
@@ -57,14 +80,21 @@ fn page(limit: u32) -> usize {
     limit.clamp(1, PAGE_MAX) as usize
 }
 
+fn parts_page(limit: u32) -> usize {
+    limit.clamp(1, PARTS_PAGE_MAX) as usize
+}
+
 /// The bucket whose gate must be open for the query. The questions of the background
 /// workers go on after a bucket is sealed: its garbage outlives it.
 fn guarded_bucket(query: &IndexQuery) -> Option<BucketId> {
     use IndexQuery as Q;
     match query {
-        Q::Head { bucket, .. }
+        Q::Settings { bucket }
+        | Q::Head { bucket, .. }
         | Q::Segments { bucket, .. }
         | Q::List { bucket, .. }
+        | Q::ObjectParts { bucket, .. }
+        | Q::Versions { bucket, .. }
         | Q::Upload { bucket, .. }
         | Q::Uploads { bucket, .. }
         | Q::Parts { bucket, .. } => Some(*bucket),
@@ -72,8 +102,18 @@ fn guarded_bucket(query: &IndexQuery) -> Option<BucketId> {
     }
 }
 
-fn head(rows: &dyn KvRead, bucket: BucketId, key: &str) -> Result<Option<ObjectHead>, KvError> {
-    rows::get(rows, &index::head(bucket, key))
+fn head(rows: &dyn KvRead, at: Place<'_>, version: Option<Version>) -> Result<IndexView, KvError> {
+    Ok(match versions::find(rows, at, version)? {
+        None => IndexView::Object(None),
+        Some(Found::Current(head)) => IndexView::Object(Some(Box::new(head))),
+        Some(Found::Version(id, row)) => {
+            let version = row.name(id);
+            match row {
+                VersionRow::Object(head) => IndexView::Object(Some(head)),
+                VersionRow::Marker { modified, .. } => IndexView::Marker { version, modified },
+            }
+        }
+    })
 }
 
 fn header(
@@ -86,44 +126,8 @@ fn header(
     Ok(row.map(|row| row.with(upload, key.to_owned())))
 }
 
-/// Walks the part rows from the first: offsets are sums of the sizes before. Ends with the
-/// last part that the range touches.
-fn segments(
-    rows: &dyn KvRead,
-    bucket: BucketId,
-    key: &str,
-    upload: UploadId,
-    start: u64,
-    end: u64,
-) -> Result<IndexView, KvError> {
-    if !head(rows, bucket, key)?.is_some_and(|head| made_by(&head, upload)) {
-        return Ok(IndexView::NoSuchUpload);
-    }
-    let from = index::parts_of(bucket, key, upload);
-    let to = keys::successor(&from);
-    let mut offset = 0u64;
-    let mut segments = Vec::new();
-    for row in rows.scan(&from, to.as_deref()) {
-        if offset >= end {
-            break;
-        }
-        let (row_key, value) = row?;
-        let part = PartRow::decode(&value)?;
-        let part_end = offset.saturating_add(part.size);
-        if part_end > start {
-            segments.push(Segment {
-                number: index::number_of_part(&row_key)?,
-                offset,
-                size: part.size,
-                data: part.data.into(),
-            });
-        }
-        offset = part_end;
-    }
-    Ok(IndexView::Segments(segments))
-}
-
-fn parts(
+/// The parts of an upload in progress.
+fn upload_parts(
     rows: &dyn KvRead,
     bucket: BucketId,
     key: &str,
@@ -151,34 +155,24 @@ fn parts(
     Ok(IndexView::Parts { upload: Box::new(header), parts, truncated })
 }
 
-/// A reference is final as soon as it is there: the shards may be confirmed. Its absence is
-/// final only once the clock is past the deadline, because the machine refuses the write
-/// from then on.
-fn settled(rows: &dyn KvRead, blob: BlobId, intent: &WriteIntent) -> Result<IndexView, KvError> {
-    let WriteIntent { bucket, key, part, deadline } = intent;
-    let object = head(rows, *bucket, key)?;
-    let referenced = match part {
-        None => object.is_some_and(
-            |head| matches!(&head.content, Content::Blob(BlobRef { id, .. }) if *id == blob),
-        ),
-        Some((upload, number)) => {
-            let row: Option<PartRow> =
-                rows::get(rows, &index::part(*bucket, key, *upload, *number))?;
-            row.is_some_and(|row| row.blob().is_some_and(|found| found.id == blob))
-                && (object.is_some_and(|head| made_by(&head, *upload))
-                    || header(rows, *bucket, key, *upload)?.is_some())
+fn garbage(
+    rows: &dyn KvRead,
+    before: UnixMillis,
+    after: Option<GarbageId>,
+    limit: usize,
+) -> Result<IndexView, KvError> {
+    let from = match after {
+        None => index::garbage_since(UnixMillis(0)),
+        Some(row) => {
+            let mut key = index::garbage(row);
+            key.push(0);
+            key
         }
     };
-    let clock: UnixMillis = rows::get(rows, index::CLOCK)?.unwrap_or_default();
-    Ok(IndexView::Settled(match referenced {
-        true => Some(true),
-        false => (clock > *deadline).then_some(false),
-    }))
-}
-
-fn garbage(rows: &dyn KvRead, before: UnixMillis, limit: usize) -> Result<IndexView, KvError> {
-    let from = index::garbage_since(UnixMillis(0));
     let to = index::garbage_since(before);
+    if from >= to {
+        return Ok(IndexView::Garbage(Vec::new()));
+    }
     rows.scan(&from, Some(&to))
         .take(limit)
         .map(|row| {

@@ -4,9 +4,17 @@
 use std::collections::BTreeMap;
 
 use consensus::KvError;
-use types::{BucketId, Checksum, Condition, Content, ETag, ObjectHead, UnixMillis, UploadId};
+use types::{
+    Attributes, BucketId, BucketSettings, Checksum, Condition, Content, ETag, ObjectHead,
+    UnixMillis, UploadId,
+};
 
-use super::{Apply, PART_BYTES_MIN, objects::data_blob, refusal};
+use super::{
+    Apply, PART_BYTES_MIN,
+    objects::{data_blob, lacks_lock},
+    refusal,
+    versions::{self, New, Place},
+};
 use crate::{
     api::{
         IndexAnswer,
@@ -40,8 +48,12 @@ impl Apply<'_> {
     pub(super) fn create_upload(
         &mut self,
         bucket: BucketId,
+        settings: BucketSettings,
         upload: &Upload,
     ) -> Result<IndexAnswer, KvError> {
+        if lacks_lock(settings, upload.attributes.lock) {
+            return Ok(IndexAnswer::NoLock);
+        }
         if self.upload(bucket, &upload.key, upload.id)?.is_some() {
             return Ok(IndexAnswer::Done);
         }
@@ -92,12 +104,12 @@ impl Apply<'_> {
 
     pub(super) fn complete_upload(
         &mut self,
-        bucket: BucketId,
-        key: &str,
+        at: Place<'_>,
         upload: UploadId,
         completion: &Completion<'_>,
     ) -> Result<IndexAnswer, KvError> {
-        let current = self.head(bucket, key)?;
+        let Place { bucket, key, settings } = at;
+        let current = versions::current(self.rows, bucket, key)?;
         let Some(header) = self.upload(bucket, key, upload)? else {
             return Ok(match current {
                 Some(head) if made_by(&head, upload) => IndexAnswer::Object(Box::new(head)),
@@ -112,8 +124,21 @@ impl Apply<'_> {
         if let Some(refusal) = refusal(completion.condition, current.as_ref()) {
             return Ok(refusal);
         }
-        if let Some(replaced) = current {
-            self.bury_object(bucket, key, &replaced, None)?;
+        let count = u16::try_from(completion.parts.len())
+            .expect("adopted parts have ascending u16 numbers, so at most 65,535 of them");
+        let made = self.make_version(settings, header.attributes.lock)?;
+        let head = ObjectHead {
+            version: made.version,
+            null: made.null,
+            size,
+            etag: completion.etag,
+            modified: made.version.at,
+            attributes: Attributes { lock: made.lock, ..header.attributes },
+            checksum: completion.checksum.cloned(),
+            content: Content::Parts { upload, count },
+        };
+        if let Some(refusal) = self.replace_current(at, current, &New::Object(&head), false)? {
+            return Ok(refusal);
         }
         // What `adopt` left over: moved out one by one, so that the part rows that stay are
         // exactly the object's.
@@ -124,17 +149,6 @@ impl Apply<'_> {
             self.rows.delete(&index::part(bucket, key, upload, *number));
         }
         self.rows.delete(&index::upload(bucket, key, upload));
-        let count = u16::try_from(completion.parts.len())
-            .expect("adopted parts have ascending u16 numbers, so at most 65,535 of them");
-        let head = ObjectHead {
-            size,
-            etag: completion.etag,
-            modified: self.now,
-            attributes: header.attributes,
-            checksum: completion.checksum.cloned(),
-            content: Content::Parts { upload, count },
-        };
-        rows::put(self.rows, &index::head(bucket, key), &head);
         Ok(IndexAnswer::Object(Box::new(head)))
     }
 

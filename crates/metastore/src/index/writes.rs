@@ -18,7 +18,7 @@ use super::{Apply, objects};
 use crate::{
     api::{IndexAnswer, IndexCommand},
     keys::index as keys,
-    rows::{self, AppliedWrite, FirstAnswer, Marker},
+    rows::{self, AppliedWrite, FirstAnswer, Made, Marker},
 };
 
 /// How long an applied write is remembered, in milliseconds of the partition's clock.
@@ -42,6 +42,8 @@ pub enum WriteKind {
     PutPart = 4,
     CompleteUpload = 5,
     AbortUpload = 6,
+    UpdateObject = 7,
+    ConfigureBucket = 8,
 }
 
 /// The write id of a command that has one.
@@ -54,6 +56,8 @@ pub(crate) fn write_of(command: &IndexCommand) -> Option<(WriteId, WriteKind)> {
         C::PutPart { write, .. } => Some((*write, WriteKind::PutPart)),
         C::CompleteUpload { write, .. } => Some((*write, WriteKind::CompleteUpload)),
         C::AbortUpload { write, .. } => Some((*write, WriteKind::AbortUpload)),
+        C::UpdateObject { write, .. } => Some((*write, WriteKind::UpdateObject)),
+        C::ConfigureBucket { write, .. } => Some((*write, WriteKind::ConfigureBucket)),
         C::OpenBucket { .. }
         | C::SealBucket { .. }
         | C::Collected { .. }
@@ -83,8 +87,9 @@ impl Apply<'_> {
         Ok(row.filter(|row| self.now.since(row.at) <= REMEMBERED_MS).and_then(|row| {
             match row.answer {
                 FirstAnswer::Answer(answer) => Some(answer),
-                FirstAnswer::Put { modified } => objects::head_of(command, modified)
-                    .map(|head| IndexAnswer::Object(Box::new(head))),
+                FirstAnswer::Put(made) => {
+                    objects::head_of(command, made).map(|head| IndexAnswer::Object(Box::new(head)))
+                }
             }
         }))
     }
@@ -104,9 +109,11 @@ impl Apply<'_> {
             self.rows.delete(&keys::applied_at(expired.at, write, kind as u8));
         }
         let answer = match (kind, answer) {
-            (WriteKind::PutObject, IndexAnswer::Object(head)) => {
-                FirstAnswer::Put { modified: head.modified }
-            }
+            (WriteKind::PutObject, IndexAnswer::Object(head)) => FirstAnswer::Put(Made {
+                version: head.version,
+                null: head.null,
+                lock: head.attributes.lock,
+            }),
             _ => FirstAnswer::Answer(answer.clone()),
         };
         rows::put(self.rows, &key, &AppliedWrite { at: self.now, answer });

@@ -1,33 +1,44 @@
-//! What an index partition means.
+//! What an index partition means: its state and what commands do. `views` has the queries.
 
 use std::collections::BTreeMap;
 
 use types::{
-    BlobId, BlobRef, BucketId, Condition, Content, ObjectHead, UnixMillis, UploadId, WriteId,
-    WriteIntent,
+    Attributes, BlobId, BlobRef, BucketId, BucketSettings, Checksum, Condition, Content, ETag,
+    Match, ObjectHead, ObjectLock, Retention, UnixMillis, UploadId, Version, VersionId, Versioning,
+    WriteId, WriteIntent,
 };
 
 use crate::{
     api::{
-        IndexAnswer as A, IndexCommand as C, IndexQuery as Q, IndexView as V,
-        index::{
-            Data, Garbage, GarbageId, ListAfter, ListEntry, ListedObject, Part, RepairRow, Segment,
-            Upload,
-        },
+        IndexAnswer as A, IndexCommand as C,
+        index::{BucketChange, Data, Garbage, GarbageId, ObjectUpdate, Part, RepairRow, Upload},
     },
     index::{EXPAND_MAX, PART_BYTES_MIN, REMEMBERED_MS, WriteKind},
 };
 
-type Key = (BucketId, String);
+/// A key of a bucket.
+pub type Key = (BucketId, String);
+
+/// A version of a key.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the names and types say it")]
+pub struct Stored {
+    pub id: VersionId,
+    pub name: Version,
+    /// `None`: it is a delete marker.
+    pub object: Option<ObjectHead>,
+}
 
 /// An index partition as maps. The fields are its whole state.
 #[derive(Clone, Debug, Default)]
 #[allow(missing_docs, reason = "the names and types say it")]
 pub struct IndexModel {
     pub now: UnixMillis,
-    /// Whether the gate is open; sealed if not.
-    pub gates: BTreeMap<BucketId, bool>,
-    pub objects: BTreeMap<Key, ObjectHead>,
+    /// The settings behind an open gate; sealed if `None`.
+    pub gates: BTreeMap<BucketId, Option<BucketSettings>>,
+    /// All versions of each key, the current one last. No key without any.
+    pub versions: BTreeMap<Key, Vec<Stored>>,
+    pub versions_made: u64,
     pub uploads: BTreeMap<(Key, UploadId), Upload>,
     pub parts: BTreeMap<(Key, UploadId, u16), Part>,
     pub garbage: BTreeMap<GarbageId, Garbage>,
@@ -58,20 +69,42 @@ impl IndexModel {
 
     fn change(&mut self, command: &C) -> A {
         match command {
-            C::OpenBucket { bucket } => match self.gates.get(bucket) {
-                Some(false) => A::BucketSealed,
-                _ => {
-                    self.gates.insert(*bucket, true);
+            C::OpenBucket { bucket, settings } => match self.gates.get(bucket) {
+                Some(None) => A::BucketSealed,
+                Some(Some(_)) => A::Done,
+                None => {
+                    self.gates.insert(*bucket, Some(*settings));
                     A::Done
                 }
             },
+            C::ConfigureBucket { bucket, change, .. } => {
+                use BucketChange as B;
+                if let Some(no) = self.closed(*bucket) {
+                    return no;
+                }
+                let now = self.settings(*bucket);
+                let next = match (*change, now.versioning, now.lock) {
+                    (B::Versioning(Versioning::Off), ..) => None,
+                    (B::Versioning(Versioning::Suspended), _, Some(_)) => None,
+                    (B::Versioning(versioning), ..) => Some(BucketSettings { versioning, ..now }),
+                    (B::Lock(lock), Versioning::Enabled, _) => {
+                        Some(BucketSettings { lock: Some(lock), ..now })
+                    }
+                    (B::Lock(_), ..) => None,
+                };
+                if next.is_none() {
+                    return A::BucketState;
+                }
+                self.gates.insert(*bucket, next);
+                A::Done
+            }
             C::SealBucket { bucket } => {
-                let used = self.objects.keys().any(|(b, _)| b == bucket)
+                let used = self.versions.keys().any(|(b, _)| b == bucket)
                     || self.uploads.keys().any(|((b, _), _)| b == bucket);
                 if used {
                     return A::NotEmpty;
                 }
-                self.gates.insert(*bucket, false);
+                self.gates.insert(*bucket, None);
                 A::Done
             }
             C::PutObject {
@@ -87,35 +120,40 @@ impl IndexModel {
                 ..
             } => {
                 let at = (*bucket, key.clone());
-                if let Some(no) = self.closed(*bucket).or_else(|| self.late(*deadline)) {
-                    return no;
-                }
-                if let Some(no) = self.fails(condition, &at) {
+                let no = self
+                    .closed(*bucket)
+                    .or_else(|| self.late(*deadline))
+                    .or_else(|| self.lockless(*bucket, attributes))
+                    .or_else(|| fails(condition, self.current(&at)));
+                if let Some(no) = no {
                     return no;
                 }
                 let content = match data {
                     Data::Inline(bytes) => Content::Inline(bytes.clone()),
                     Data::Blob { blob, .. } => Content::Blob(blob.clone()),
                 };
-                self.replace(&at, Some(&content));
+                let head = self.make(&at, (*size, *etag, checksum), attributes, content);
                 self.missing(&at, None, *deadline, data);
-                let (size, etag, attributes) = (*size, *etag, attributes.clone());
-                let checksum = checksum.clone();
-                let modified = self.now;
-                let head = ObjectHead { size, etag, modified, attributes, checksum, content };
-                self.objects.insert(at, head.clone());
                 A::Object(Box::new(head))
             }
-            C::DeleteObject { bucket, key, condition, .. } => {
+            C::DeleteObject { bucket, key, version, condition, bypass_governance, .. } => {
                 let at = (*bucket, key.clone());
-                if let Some(no) = self.closed(*bucket).or_else(|| self.fails(condition, &at)) {
+                if let Some(no) = self.closed(*bucket) {
                     return no;
                 }
-                self.replace(&at, None);
-                A::Deleted { existed: self.objects.remove(&at).is_some() }
+                match version {
+                    None => self.delete(&at, condition),
+                    Some(version) => {
+                        self.delete_version(&at, *version, condition, *bypass_governance)
+                    }
+                }
             }
+            C::UpdateObject { bucket, key, version, update, .. } => self
+                .closed(*bucket)
+                .unwrap_or_else(|| self.update(&(*bucket, key.clone()), *version, update)),
             C::CreateUpload { bucket, upload, .. } => {
-                if let Some(no) = self.closed(*bucket) {
+                let lockless = || self.lockless(*bucket, &upload.attributes);
+                if let Some(no) = self.closed(*bucket).or_else(lockless) {
                     return no;
                 }
                 let id = ((*bucket, upload.key.clone()), upload.id);
@@ -204,7 +242,7 @@ impl IndexModel {
             unreachable!("called for CompleteUpload only")
         };
         let Some(upload) = self.uploads.get(id) else {
-            return match self.objects.get(&id.0) {
+            return match self.current(&id.0) {
                 Some(head) if is_from(head, id.1) => A::Object(Box::new(head.clone())),
                 _ => A::NoSuchUpload,
             };
@@ -232,10 +270,11 @@ impl IndexModel {
             return A::SizeMismatch { actual: sum };
         }
         let attributes = upload.attributes.clone();
-        if let Some(no) = self.fails(condition, &id.0) {
+        if let Some(no) = fails(condition, self.current(&id.0)) {
             return no;
         }
-        self.replace(&id.0, None);
+        let content = Content::Parts { upload: id.1, count: parts.len() as u16 };
+        let head = self.make(&id.0, (sum, *etag, checksum), &attributes, content);
         self.uploads.remove(id);
         for part in held.iter().filter(|part| !listed(part)) {
             self.parts.remove(&(id.0.clone(), id.1, part.number));
@@ -243,22 +282,156 @@ impl IndexModel {
                 self.bury(self.now, Garbage::Blob(blob));
             }
         }
-        let head = ObjectHead {
-            size: sum,
-            etag: *etag,
-            modified: self.now,
-            attributes,
-            checksum: checksum.clone(),
-            content: Content::Parts { upload: id.1, count: parts.len() as u16 },
-        };
-        self.objects.insert(id.0.clone(), head.clone());
         A::Object(Box::new(head))
     }
 
-    fn closed(&self, bucket: BucketId) -> Option<A> {
+    /// Makes an object the last version of a key.
+    fn make(
+        &mut self,
+        at: &Key,
+        (size, etag, checksum): (u64, ETag, &Option<Checksum>),
+        attributes: &Attributes,
+        content: Content,
+    ) -> ObjectHead {
+        let settings = self.settings(at.0);
+        let mut attributes = attributes.clone();
+        if let Some(default) = settings.lock.and_then(|lock| lock.default) {
+            let until = default.period.after(self.now);
+            attributes.lock.retention.get_or_insert(Retention { mode: default.mode, until });
+        }
+        let checksum = checksum.clone();
+        let (version, modified) = (self.next_id(), self.now);
+        let null = settings.versioning != Versioning::Enabled;
+        let head =
+            ObjectHead { version, null, size, etag, modified, attributes, checksum, content };
+        self.push(at, head.name(), Some(head.clone()), version);
+        head
+    }
+
+    fn next_id(&mut self) -> VersionId {
+        let id = VersionId { at: self.now, number: self.versions_made };
+        self.versions_made += 1;
+        id
+    }
+
+    /// Adds the last version of a key. A version of the same name goes: there is one, if
+    /// any, only of the name `null`.
+    fn push(&mut self, at: &Key, name: Version, object: Option<ObjectHead>, id: VersionId) {
+        let blob = |stored: &Stored| match stored.object.as_ref().map(|head| &head.content) {
+            Some(Content::Blob(blob)) => Some(blob.id),
+            _ => None,
+        };
+        let new = Stored { id, name, object };
+        let mut versions = self.versions.remove(at).unwrap_or_default();
+        // The same blob again: it has one version.
+        versions.pop_if(|last| blob(last).is_some() && blob(last) == blob(&new));
+        if let Some(place) = versions.iter().position(|version| version.name == name) {
+            self.release(at, versions.remove(place));
+        }
+        versions.push(new);
+        self.versions.insert(at.clone(), versions);
+    }
+
+    fn delete(&mut self, at: &Key, condition: &Condition) -> A {
+        if let Some(no) = fails(condition, self.current(at)) {
+            return no;
+        }
+        let existed = self.current(at).is_some();
+        let id = match self.settings(at.0).versioning {
+            Versioning::Off => {
+                for gone in self.versions.remove(at).unwrap_or_default() {
+                    self.release(at, gone);
+                }
+                return A::Deleted { existed, version: None, marker: false };
+            }
+            _ => self.next_id(),
+        };
+        let name = match self.settings(at.0).versioning {
+            Versioning::Enabled => Version::Id(id),
+            _ => Version::Null,
+        };
+        self.push(at, name, None, id);
+        A::Deleted { existed, version: Some(name), marker: true }
+    }
+
+    fn delete_version(
+        &mut self,
+        at: &Key,
+        name: Version,
+        condition: &Condition,
+        bypass: bool,
+    ) -> A {
+        let mut versions = self.versions.get(at).cloned().unwrap_or_default();
+        let place = versions.iter().position(|version| version.name == name);
+        let object = place.and_then(|place| versions[place].object.as_ref());
+        let marker_id = place.filter(|_| object.is_none()).map(|place| versions[place].id);
+        let names_it = |asked: &Match| marker_id.is_some_and(|id| asked.is_exactly(id));
+        if let Some(no) = fails(condition, object)
+            && !matches!(condition, Condition::Match(asked) if names_it(asked))
+        {
+            return no;
+        }
+        if object.is_some_and(|head| head.attributes.lock.forbids_delete(self.now, bypass)) {
+            return A::Locked;
+        }
+        let marker = place.is_some() && object.is_none();
+        if let Some(place) = place {
+            self.release(at, versions.remove(place));
+            self.versions.insert(at.clone(), versions);
+            self.versions.retain(|_, versions| !versions.is_empty());
+        }
+        A::Deleted { existed: place.is_some(), version: Some(name), marker }
+    }
+
+    fn update(&mut self, at: &Key, name: Option<Version>, update: &ObjectUpdate) -> A {
+        let has_lock = self.settings(at.0).lock.is_some();
+        let now = self.now;
+        if !has_lock && !matches!(update, ObjectUpdate::Tags(_)) {
+            return A::NoLock;
+        }
+        let versions = self.versions.get_mut(at).map(Vec::as_mut_slice).unwrap_or_default();
+        let stored = match name {
+            None => versions.last_mut(),
+            Some(name) => versions.iter_mut().find(|version| version.name == name),
+        };
+        let head = match stored {
+            None if name.is_some() => return A::NoSuchVersion,
+            None => return A::NoSuchKey,
+            Some(Stored { name, object: None, .. }) => return A::DeleteMarker { version: *name },
+            Some(Stored { object: Some(head), .. }) => head,
+        };
+        match update {
+            ObjectUpdate::Tags(tags) => head.attributes.tags = tags.clone(),
+            ObjectUpdate::Retention { to, bypass_governance } => {
+                if !head.attributes.lock.allows_retention(*to, now, *bypass_governance) {
+                    return A::Locked;
+                }
+                head.attributes.lock.retention = *to;
+            }
+            ObjectUpdate::LegalHold(hold) => head.attributes.lock.legal_hold = Some(*hold),
+        }
+        A::Object(Box::new(head.clone()))
+    }
+
+    /// The settings of an open gate.
+    pub(super) fn settings(&self, bucket: BucketId) -> BucketSettings {
+        self.gates.get(&bucket).copied().flatten().unwrap_or_default()
+    }
+
+    /// The current object of a key.
+    pub fn current(&self, at: &Key) -> Option<&ObjectHead> {
+        self.versions.get(at)?.last()?.object.as_ref()
+    }
+
+    fn lockless(&self, bucket: BucketId, attributes: &Attributes) -> Option<A> {
+        let asks = attributes.lock != ObjectLock::default();
+        (asks && self.settings(bucket).lock.is_none()).then_some(A::NoLock)
+    }
+
+    pub(super) fn closed(&self, bucket: BucketId) -> Option<A> {
         match self.gates.get(&bucket) {
-            Some(true) => None,
-            Some(false) => Some(A::BucketSealed),
+            Some(Some(_)) => None,
+            Some(None) => Some(A::BucketSealed),
             None => Some(A::BucketNotOpen),
         }
     }
@@ -267,26 +440,12 @@ impl IndexModel {
         (self.now > deadline).then_some(A::DeadlinePassed)
     }
 
-    fn fails(&self, condition: &Condition, at: &Key) -> Option<A> {
-        match (condition, self.objects.get(at)) {
-            (Condition::Absent, Some(_)) => Some(A::ConditionFailed),
-            (Condition::Match(_), None) => Some(A::NoSuchKey),
-            (Condition::Match(tag), Some(head)) if tag != "*" && *tag != head.etag.to_string() => {
-                Some(A::ConditionFailed)
-            }
-            _ => None,
-        }
-    }
-
-    /// The bytes of the key's object lose their reference.
-    fn replace(&mut self, at: &Key, by: Option<&Content>) {
-        match self.objects.get(at).map(|head| head.content.clone()) {
-            Some(Content::Blob(blob)) if !matches!(by, Some(Content::Blob(new)) if new.id == blob.id) =>
-            {
-                self.bury(self.now, Garbage::Blob(blob));
-            }
+    /// The bytes of a removed version lose their reference.
+    fn release(&mut self, at: &Key, gone: Stored) {
+        match gone.object.map(|head| head.content) {
+            Some(Content::Blob(blob)) => self.bury(self.now, Garbage::Blob(blob)),
             Some(Content::Parts { upload, .. }) => self.bury_upload(&(at.clone(), upload)),
-            _ => {}
+            Some(Content::Inline(_)) | None => {}
         }
     }
 
@@ -319,186 +478,36 @@ impl IndexModel {
         }
     }
 
-    fn parts_of(&self, (at, upload): &(Key, UploadId)) -> Vec<Part> {
+    pub(super) fn parts_of(&self, (at, upload): &(Key, UploadId)) -> Vec<Part> {
         let of = self.parts.iter().filter(|((a, u, _), _)| a == at && u == upload);
         of.map(|(_, part)| part.clone()).collect()
     }
-
-    /// Answers a query.
-    pub fn query(&self, query: &Q) -> V {
-        let gate = match query {
-            Q::Head { bucket, .. }
-            | Q::Segments { bucket, .. }
-            | Q::List { bucket, .. }
-            | Q::Upload { bucket, .. }
-            | Q::Uploads { bucket, .. }
-            | Q::Parts { bucket, .. } => self.closed(*bucket),
-            Q::Settled { .. } | Q::Garbage { .. } | Q::Repairs { .. } => None,
-        };
-        match gate {
-            Some(A::BucketSealed) => V::BucketSealed,
-            Some(_) => V::BucketNotOpen,
-            None => self.view(query),
-        }
-    }
-
-    fn view(&self, query: &Q) -> V {
-        match query {
-            Q::Head { bucket, key } => {
-                V::Object(self.objects.get(&(*bucket, key.clone())).cloned().map(Box::new))
-            }
-            Q::Segments { bucket, key, upload, start, end } => {
-                let at = (*bucket, key.clone());
-                if !self.objects.get(&at).is_some_and(|head| is_from(head, *upload)) {
-                    return V::NoSuchUpload;
-                }
-                let mut offset = 0;
-                let mut segments = Vec::new();
-                for Part { number, size, data, .. } in self.parts_of(&(at, *upload)) {
-                    if offset < *end && offset + size > *start {
-                        segments.push(Segment { number, offset, size, data });
-                    }
-                    offset += size;
-                }
-                V::Segments(segments)
-            }
-            Q::List { bucket, prefix, delimiter, after, limit } => {
-                let mut lines: Vec<ListEntry> = Vec::new();
-                for ((b, key), head) in &self.objects {
-                    let past = match after {
-                        None => true,
-                        Some(ListAfter::Key(at)) => key > at,
-                        Some(ListAfter::Prefix(at)) => key > at && !key.starts_with(at),
-                    };
-                    if b != bucket || !key.starts_with(prefix) || !past {
-                        continue;
-                    }
-                    let line = match fold(key, prefix, delimiter) {
-                        Some(folded) => ListEntry::CommonPrefix(folded),
-                        None => ListEntry::Object(ListedObject {
-                            key: key.clone(),
-                            size: head.size,
-                            etag: head.etag,
-                            modified: head.modified,
-                            checksum: head.checksum.as_ref().map(|c| (c.algorithm, c.kind)),
-                        }),
-                    };
-                    if lines.last() != Some(&line) {
-                        lines.push(line);
-                    }
-                }
-                let limit = (*limit).clamp(1, 1000) as usize;
-                let next = (lines.len() > limit).then(|| match &lines[limit - 1] {
-                    ListEntry::Object(object) => ListAfter::Key(object.key.clone()),
-                    ListEntry::CommonPrefix(folded) => ListAfter::Prefix(folded.clone()),
-                });
-                lines.truncate(limit);
-                V::Page { entries: lines, next }
-            }
-            Q::Upload { bucket, key, upload } => V::Upload(
-                self.uploads.get(&((*bucket, key.clone()), *upload)).cloned().map(Box::new),
-            ),
-            Q::Uploads { bucket, prefix, delimiter, after, limit } => {
-                // A line is an upload, or the prefix that it is folded into.
-                let mut lines: Vec<(String, Option<Upload>)> = Vec::new();
-                for (((b, key), id), upload) in &self.uploads {
-                    let past = match after {
-                        None => true,
-                        Some((at, Some(after))) => (key, id) > (at, after),
-                        Some((at, None)) if fold(at, prefix, delimiter).as_ref() == Some(at) => {
-                            key > at && !key.starts_with(at)
-                        }
-                        Some((at, None)) => key > at,
-                    };
-                    if b != bucket || !key.starts_with(prefix) || !past {
-                        continue;
-                    }
-                    let line = match fold(key, prefix, delimiter) {
-                        Some(folded) => (folded, None),
-                        None => (key.clone(), Some(upload.clone())),
-                    };
-                    if lines.last() != Some(&line) {
-                        lines.push(line);
-                    }
-                }
-                let limit = (*limit).clamp(1, 1000) as usize;
-                let next = (lines.len() > limit).then(|| {
-                    let (key, upload) = &lines[limit - 1];
-                    (key.clone(), upload.as_ref().map(|upload| upload.id))
-                });
-                lines.truncate(limit);
-                let prefixes = lines
-                    .iter()
-                    .filter(|line| line.1.is_none())
-                    .map(|line| line.0.clone())
-                    .collect();
-                let uploads = lines.into_iter().filter_map(|line| line.1).collect();
-                V::Uploads { uploads, prefixes, next }
-            }
-            Q::Parts { bucket, key, upload, after, limit } => {
-                let id = ((*bucket, key.clone()), *upload);
-                let Some(upload) = self.uploads.get(&id) else { return V::NoSuchUpload };
-                let mut parts = self.parts_of(&id);
-                parts.retain(|part| part.number > *after);
-                let limit = (*limit).clamp(1, 10_000) as usize;
-                let truncated = parts.len() > limit;
-                parts.truncate(limit);
-                V::Parts { upload: Box::new(upload.clone()), parts, truncated }
-            }
-            Q::Settled { blob, intent } => {
-                let at = (intent.bucket, intent.key.clone());
-                let head = self.objects.get(&at);
-                let found = match intent.part {
-                    None => match head.map(|head| &head.content) {
-                        Some(Content::Blob(found)) => Some(found.clone()),
-                        _ => None,
-                    },
-                    Some((upload, number)) => self
-                        .parts
-                        .get(&(at.clone(), upload, number))
-                        .filter(|_| {
-                            head.is_some_and(|head| is_from(head, upload))
-                                || self.uploads.contains_key(&(at, upload))
-                        })
-                        .and_then(|part| blob_of(&part.data)),
-                };
-                let referenced = found.is_some_and(|found| found.id == *blob);
-                V::Settled((referenced || self.now > intent.deadline).then_some(referenced))
-            }
-            Q::Garbage { before, limit } => V::Garbage(
-                self.garbage
-                    .iter()
-                    .filter(|(id, _)| id.since < *before)
-                    .take((*limit).clamp(1, 1000) as usize)
-                    .map(|(id, garbage)| (*id, garbage.clone()))
-                    .collect(),
-            ),
-            Q::Repairs { after, limit } => V::Repairs(
-                self.repairs
-                    .values()
-                    .filter(|row| after.is_none_or(|after| row.blob.id > after))
-                    .take((*limit).clamp(1, 1000) as usize)
-                    .cloned()
-                    .collect(),
-            ),
-        }
-    }
 }
 
-fn blob_of(data: &Data) -> Option<BlobRef> {
+pub(super) fn blob_of(data: &Data) -> Option<BlobRef> {
     match data {
         Data::Inline(_) => None,
         Data::Blob { blob, .. } => Some(blob.clone()),
     }
 }
 
-fn is_from(head: &ObjectHead, upload: UploadId) -> bool {
+pub(super) fn is_from(head: &ObjectHead, upload: UploadId) -> bool {
     matches!(head.content, Content::Parts { upload: from, .. } if from == upload)
 }
 
-/// The common prefix of a key, if it has one.
-fn fold(key: &str, prefix: &str, delimiter: &Option<String>) -> Option<String> {
-    let delimiter = delimiter.as_ref().filter(|delimiter| !delimiter.is_empty())?;
-    let (head, _) = key.strip_prefix(prefix)?.split_once(delimiter.as_str())?;
-    Some(format!("{prefix}{head}{delimiter}"))
+/// What to answer if the condition does not hold.
+fn fails(condition: &Condition, object: Option<&ObjectHead>) -> Option<A> {
+    match (condition, object) {
+        (Condition::Absent, Some(_)) => Some(A::ConditionFailed),
+        (Condition::Match(_), None) => Some(A::NoSuchKey),
+        (Condition::Match(asked), Some(head)) => {
+            let tag = asked.etag.clone().unwrap_or("*".into());
+            let differs = (tag != "*" && tag != head.etag.to_string())
+                || asked.size.unwrap_or(head.size) != head.size
+                || asked.modified_s.is_some_and(|s| s != head.modified.0 / 1000)
+                || asked.version.is_some_and(|version| version != head.version);
+            differs.then_some(A::ConditionFailed)
+        }
+        _ => None,
+    }
 }

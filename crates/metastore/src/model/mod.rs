@@ -3,6 +3,7 @@
 
 mod index;
 mod root;
+mod views;
 
-pub use index::IndexModel;
+pub use index::{IndexModel, Key, Stored};
 pub use root::RootModel;

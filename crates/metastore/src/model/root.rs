@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use types::{
-    ClusterMap, Disk, DiskId, DiskState, Epoch, Node, NodeId, PgId, PlacementGroup, Role,
+    BucketId, ClusterMap, Disk, DiskId, DiskState, Epoch, Node, NodeId, PgId, PlacementGroup, Role,
     UnixMillis,
 };
 
 use crate::{
-    api::{RootAnswer as A, RootCommand as C, RootQuery as Q, RootView as V, root::Bucket},
-    root::CONFIGURED_NODE_MAX,
+    api::{
+        RootAnswer as A, RootCommand as C, RootQuery as Q, RootView as V,
+        root::{BUCKET_CONFIG_BYTES_MAX, Bucket, ConfigKind},
+    },
+    root::{CONFIGURED_NODE_MAX, query::CONFIG_PAGE_BYTES_MAX},
 };
 
 /// The root group as maps. The fields are its whole state.
@@ -21,6 +25,8 @@ pub struct RootModel {
     pub disks: BTreeMap<DiskId, Disk>,
     pub groups: BTreeMap<PgId, PlacementGroup>,
     pub buckets: BTreeMap<String, Bucket>,
+    pub cursors: BTreeMap<String, Bytes>,
+    pub configs: BTreeMap<(BucketId, ConfigKind, String), Bytes>,
     pub data_nodes_made: u64,
     pub epoch: u64,
 }
@@ -121,7 +127,7 @@ impl RootModel {
                 }
                 A::Done
             }
-            C::CreateBucket { name, id } => {
+            C::CreateBucket { name, id, initial } => {
                 if self.bootstrapped.is_none() {
                     return no();
                 }
@@ -131,9 +137,30 @@ impl RootModel {
                 if self.buckets.values().any(|bucket| bucket.id == *id) {
                     return no();
                 }
-                let bucket = Bucket { id: *id, name: name.clone(), created: now, deleting: false };
+                let (id, initial, created) = (*id, *initial, now);
+                let bucket = Bucket { id, name: name.clone(), created, deleting: false, initial };
                 self.buckets.insert(name.clone(), bucket.clone());
                 A::Bucket(bucket)
+            }
+            C::SaveCursor { worker, cursor } => {
+                if worker.len() > 64 || cursor.len() > 8192 {
+                    return no();
+                }
+                self.cursors.insert(worker.clone(), cursor.clone());
+                A::Done
+            }
+            C::SetBucketConfig { id, kind, name, value } => {
+                let of = (*id, *kind, name.clone());
+                let long = value.as_ref().is_some_and(|v| v.len() > BUCKET_CONFIG_BYTES_MAX);
+                if long || name.len() > 64 {
+                    return no();
+                }
+                if !self.buckets.values().any(|bucket| bucket.id == *id && !bucket.deleting) {
+                    return A::NoSuchBucket;
+                }
+                self.configs.remove(&of);
+                self.configs.extend(value.clone().map(|value| (of, value)));
+                A::Done
             }
             C::BeginDeleteBucket { name } => match self.buckets.get_mut(name) {
                 None => A::NoSuchBucket,
@@ -145,7 +172,10 @@ impl RootModel {
             C::FinishDeleteBucket { id } => {
                 match self.buckets.values().find(|bucket| bucket.id == *id).cloned() {
                     Some(bucket) if !bucket.deleting => return no(),
-                    Some(bucket) => drop(self.buckets.remove(&bucket.name)),
+                    Some(bucket) => {
+                        self.buckets.remove(&bucket.name);
+                        self.configs.retain(|(of, ..), _| of != id);
+                    }
                     None => {}
                 }
                 A::Done
@@ -182,6 +212,21 @@ impl RootModel {
                 })))
             }
             Q::Bucket { name } => V::Bucket(self.buckets.get(name).cloned()),
+            Q::Cursor { worker } => V::Cursor(self.cursors.get(worker).cloned()),
+            Q::BucketConfigs { id, kind, after, limit } => {
+                let mut configs: Vec<(String, Bytes)> = Vec::new();
+                for ((_, _, name), value) in self.configs.iter().filter(|((of, which, name), _)| {
+                    of == id && which == kind && after.as_ref().is_none_or(|after| name > after)
+                }) {
+                    let bytes: usize = configs.iter().map(|(_, value)| value.len()).sum();
+                    let limit = (*limit).clamp(1, 100) as usize;
+                    if configs.len() == limit || bytes >= CONFIG_PAGE_BYTES_MAX {
+                        return V::BucketConfigs { configs, truncated: true };
+                    }
+                    configs.push((name.clone(), value.clone()));
+                }
+                V::BucketConfigs { configs, truncated: false }
+            }
             Q::Buckets { prefix, after, limit } => {
                 let mut buckets: Vec<_> = self
                     .buckets

@@ -2,9 +2,10 @@
 //! [`crate::api::root::RootCommand`]; here is how.
 //!
 //! Reading order: this file (one command from decode to answer), `members` (identity,
-//! nodes, disks, placement groups), `buckets`, [`query`].
+//! nodes, disks, placement groups), `buckets`, `cursors`, [`query`].
 
 mod buckets;
+mod cursors;
 mod members;
 pub mod query;
 
@@ -60,10 +61,14 @@ impl Apply<'_> {
                 self.register_disk(*uuid, *node, *capacity_bytes)
             }
             C::CreateGroups { policy, groups } => self.create_groups(*policy, groups),
-            C::CreateBucket { name, id } => self.create_bucket(name, *id),
+            C::CreateBucket { name, id, initial } => self.create_bucket(name, *id, *initial),
+            C::SetBucketConfig { id, kind, name, value } => {
+                self.set_bucket_config(*id, *kind, name, value.as_ref())
+            }
             C::BeginDeleteBucket { name } => self.begin_delete_bucket(name),
             C::FinishDeleteBucket { id } => self.finish_delete_bucket(*id),
             C::CancelDeleteBucket { id } => self.cancel_delete_bucket(*id),
+            C::SaveCursor { worker, cursor } => self.save_cursor(worker, cursor),
         }
     }
 

@@ -3,16 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use consensus::{KvError, KvRead};
-use types::{ClusterMap, Disk, Epoch, Node, Partition, PlacementGroup};
+use types::{BucketId, ClusterMap, Disk, Epoch, Node, Partition, PlacementGroup};
 
+use super::cursors;
 use crate::{
-    api::{RootQuery, RootView},
+    api::{RootQuery, RootView, root::ConfigKind},
     keys::{self, root},
-    rows::{self, BucketRow, ClusterRow, RowValue},
+    rows::{self, BucketRow, ClusterRow, ConfigRow, RowValue},
 };
 
 /// Buckets of a page at most: as many as AWS lists at once (`MaxBuckets`, ListBuckets).
 pub const BUCKETS_PAGE_MAX: u32 = 10_000;
+
+/// Documents of a bucket's configuration of a page at most.
+pub const CONFIGS_PAGE_MAX: u32 = 100;
+
+/// A page of documents ends once it has so many bytes, so that it fits into a message.
+pub const CONFIG_PAGE_BYTES_MAX: usize = 4 << 20;
 
 /// The answer to a query. The map comes without the leader's soft state.
 pub fn evaluate(rows: &dyn KvRead, query: &RootQuery) -> Result<RootView, KvError> {
@@ -21,6 +28,11 @@ pub fn evaluate(rows: &dyn KvRead, query: &RootQuery) -> Result<RootView, KvErro
         RootQuery::Bucket { name } => {
             let row: Option<BucketRow> = rows::get(rows, &root::bucket(name))?;
             Ok(RootView::Bucket(row.map(|row| row.with(name.clone()))))
+        }
+        RootQuery::Cursor { worker } => cursors::cursor(rows, worker),
+        RootQuery::BucketConfigs { id, kind, after, limit } => {
+            let limit = (*limit).clamp(1, CONFIGS_PAGE_MAX) as usize;
+            configs(rows, *id, *kind, after.as_deref(), limit)
         }
         RootQuery::Buckets { prefix, after, limit } => {
             let limit = (*limit).clamp(1, BUCKETS_PAGE_MAX) as usize;
@@ -101,4 +113,35 @@ fn buckets(
         buckets.push(row.with(name.to_owned()));
     }
     Ok(RootView::Buckets { buckets, truncated: false })
+}
+
+fn configs(
+    rows: &dyn KvRead,
+    id: BucketId,
+    kind: ConfigKind,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<RootView, KvError> {
+    let all = root::config(id, kind, "");
+    let end = keys::successor(&all);
+    let from = match after {
+        None => all,
+        Some(after) => {
+            let mut next = root::config(id, kind, after);
+            next.push(0);
+            next
+        }
+    };
+    let mut configs: Vec<(String, bytes::Bytes)> = Vec::new();
+    let mut bytes = 0;
+    for row in rows.scan(&from, end.as_deref()) {
+        let (key, value) = row?;
+        if configs.len() == limit || bytes >= CONFIG_PAGE_BYTES_MAX {
+            return Ok(RootView::BucketConfigs { configs, truncated: true });
+        }
+        let ConfigRow(value) = ConfigRow::decode(&value)?;
+        bytes += value.len();
+        configs.push((root::name_of_config(&key)?.to_owned(), value));
+    }
+    Ok(RootView::BucketConfigs { configs, truncated: false })
 }

@@ -9,11 +9,18 @@
     reason = "each test file uses its part"
 )]
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
-use metastore::api::index::{Data, GarbageId, IndexCommand, IndexQuery, ListAfter, Part, Upload};
+use metastore::api::index::{
+    BucketChange, Data, GarbageId, IndexCommand, IndexQuery, ListAfter, ObjectUpdate, Part, Upload,
+    VersionsAfter,
+};
 use types::{
-    Attributes, BlobId, BlobRef, BucketId, Checksum, ChecksumAlgorithm, ChecksumKind, CodecId,
-    Condition, ETag, ErasurePolicy, PgId, UnixMillis, UploadId, WriteId, WriteIntent,
+    Attributes, BlobId, BlobRef, BucketId, BucketLock, BucketSettings, Checksum, ChecksumAlgorithm,
+    ChecksumKind, CodecId, Condition, DefaultRetention, ETag, ErasurePolicy, Match, ObjectLock,
+    Period, PgId, Retention, RetentionMode, UnixMillis, UploadId, Version, VersionId, Versioning,
+    WriteId, WriteIntent,
 };
 
 pub const KEYS: [&str; 12] =
@@ -46,6 +53,24 @@ pub fn md5(number: u16, variant: u8) -> [u8; 16] {
     md5
 }
 
+/// A version that exists.
+#[derive(Clone, Debug)]
+pub struct KnownVersion {
+    pub bucket: BucketId,
+    pub key: String,
+    pub id: VersionId,
+    pub name: Version,
+    /// The upload that made it.
+    pub upload: Option<UploadId>,
+}
+
+/// What exists, so that commands and queries can name it.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    pub garbage: Vec<GarbageId>,
+    pub versions: Vec<KnownVersion>,
+}
+
 /// Turns random bytes into commands; numbers everything that must be unique.
 #[derive(Default)]
 pub struct Source {
@@ -65,17 +90,74 @@ pub fn bucket(dice: u8) -> BucketId {
     if dice.is_multiple_of(4) { BucketId(u64::MAX) } else { BucketId(7) }
 }
 
-fn condition(dice: u8) -> Condition {
-    match dice % 8 {
-        0 => Condition::Absent,
-        1 => Condition::Match("*".into()),
-        2 => Condition::Match(ETag { md5: md5(0, 0), parts: 0 }.to_string()),
-        3 => Condition::Match("nonsense".into()),
-        _ => Condition::None,
-    }
+/// Every third bucket is versioned from the start, some with object lock.
+pub fn settings(dice: u8) -> BucketSettings {
+    let versioning = match dice % 8 {
+        0..=2 => Versioning::Off,
+        3 => Versioning::Suspended,
+        _ => Versioning::Enabled,
+    };
+    let lock = (dice % 8 >= 6).then(|| lock(dice / 8));
+    BucketSettings { versioning, lock }
+}
+
+fn mode(dice: u8) -> RetentionMode {
+    if dice.is_multiple_of(2) { RetentionMode::Governance } else { RetentionMode::Compliance }
+}
+
+fn lock(dice: u8) -> BucketLock {
+    let mode = mode(dice);
+    let period = if dice.is_multiple_of(4) { Period::Years(1) } else { Period::Days(1) };
+    BucketLock { default: (dice % 4 != 3).then_some(DefaultRetention { mode, period }) }
+}
+
+/// Ends now, soon, or after a while.
+fn retention(dice: u8, now: UnixMillis) -> Retention {
+    let mode = mode(dice / 4);
+    Retention { mode, until: now.plus(pick(&[0, 1000, 100_000, 2_000_000], dice)) }
+}
+
+fn etag(dice: u8) -> Option<String> {
+    Some(match dice % 4 {
+        0 => ETag { md5: md5(0, 0), parts: 0 }.to_string(),
+        1 => "nonsense".into(),
+        _ => "*".into(),
+    })
+}
+
+fn condition(dice: u8, now: UnixMillis, known: &Known) -> Condition {
+    let version = known.versions.get(usize::from(dice) % known.versions.len().max(1));
+    Condition::Match(match dice % 24 {
+        0 => return Condition::Absent,
+        1..=3 => Match { etag: etag(dice % 16 + 1), ..Match::default() },
+        4 => Match { size: Some(100), ..Match::default() },
+        5 => Match { modified_s: Some(now.0 / 1000), etag: etag(dice / 16), ..Match::default() },
+        6 => Match { version: version.map(|version| version.id), ..Match::default() },
+        _ => return Condition::None,
+    })
 }
 
 impl Source {
+    /// The upload that the last part went to, with all parts that were sent to it.
+    #[allow(clippy::type_complexity, reason = "taken apart at once")]
+    fn last_upload(&self) -> Option<(BucketId, String, UploadId, Vec<(u16, [u8; 16])>)> {
+        let parts = self.history.iter().filter_map(|command| match command {
+            IndexCommand::PutPart { bucket, key, upload, part, .. } => {
+                Some(((*bucket, key.clone(), *upload), (part.number, part.md5)))
+            }
+            _ => None,
+        });
+        let (last, _) = parts.clone().last()?;
+        let parts: BTreeMap<_, _> = parts.filter(|(of, _)| *of == last).map(|it| it.1).collect();
+        let (bucket, key, upload) = last;
+        Some((bucket, key, upload, parts.into_iter().collect()))
+    }
+
+    /// Uploads of a time are near each other.
+    fn generation(&self) -> u8 {
+        (self.history.len() / 20) as u8
+    }
+
     fn number(&mut self) -> u64 {
         self.serial += 1;
         self.serial
@@ -92,16 +174,47 @@ impl Source {
         (data, size)
     }
 
-    /// The command that the dice say; `garbage` are the rows that exist.
-    pub fn command(&mut self, dice: Dice, now: UnixMillis, garbage: &[GarbageId]) -> IndexCommand {
+    /// A key and a version of it: mostly one that is there, sometimes the null version or
+    /// one that is not.
+    fn version(&self, dice: u8, kind: u8, key: &str, known: &Known) -> (BucketId, String, Version) {
+        let Some(known) = known.versions.get(usize::from(dice) % known.versions.len().max(1))
+        else {
+            return (bucket(kind), key.to_owned(), Version::Null);
+        };
+        match kind % 16 {
+            0 => (bucket(dice), key.to_owned(), known.name),
+            1 => (known.bucket, known.key.clone(), Version::Id(known.id)),
+            2 => (known.bucket, known.key.clone(), Version::Null),
+            _ => (known.bucket, known.key.clone(), known.name),
+        }
+    }
+
+    /// The command that the dice say.
+    pub fn command(&mut self, dice: Dice, now: UnixMillis, known: &Known) -> IndexCommand {
+        let garbage = &known.garbage;
         let [kind, b, k, u, n, c, d, e, f, _] = dice;
-        let bucket = bucket(b);
+        let mut bucket = bucket(b);
         let mut key = pick(&KEYS, k).to_owned();
         let mut upload = upload_id(u % 3);
-        if (11..=24).contains(&(kind % 32)) && k < 224 {
+        let kind = kind % 42;
+        if (2..=10).contains(&kind) && k < 128 {
+            // Few keys, so that they have many versions.
+            key = pick(&KEYS[1..4], k).to_owned();
+        }
+        if (11..=24).contains(&kind) && k < 224 {
             // What a completion needs must meet: few uploads of few keys.
             key = pick(&KEYS[1..3], k).to_owned();
-            upload = upload_id(u8::from(u < 64));
+            // An upload whose object stays cannot come again, so that there are new ones.
+            upload = upload_id(self.generation() + u8::from(u < 48));
+        }
+        if (14..=24).contains(&kind) && k < 180 {
+            let created = self.history.iter().rev().take(20).find_map(|command| match command {
+                IndexCommand::CreateUpload { bucket, upload, .. } => Some((*bucket, upload)),
+                _ => None,
+            });
+            if let Some((of, header)) = created {
+                (bucket, key, upload) = (of, header.key.clone(), header.id);
+            }
         }
         let write = write_id(self.number());
         // Some come late, some on the last moment.
@@ -111,10 +224,10 @@ impl Source {
             _ => now.plus(60_000),
         };
         let number = pick(&[1, 1, 2, 2, 3], n);
-        let command = match kind % 32 {
-            0 => IndexCommand::OpenBucket { bucket },
+        let command = match kind {
+            0 => IndexCommand::OpenBucket { bucket, settings: settings(f) },
             1 if f.is_multiple_of(4) => IndexCommand::SealBucket { bucket },
-            1 => IndexCommand::OpenBucket { bucket },
+            1 => IndexCommand::OpenBucket { bucket, settings: settings(f) },
             2..=7 => {
                 let (data, size) = self.data(d);
                 let checksum = c.is_multiple_of(3).then(|| Checksum {
@@ -124,11 +237,11 @@ impl Source {
                     parts: 0,
                 });
                 let etag = ETag { md5: md5(0, f % 2), parts: 0 };
-                let attributes = attributes(f);
+                let attributes = attributes(f, now);
                 IndexCommand::PutObject {
                     bucket,
                     key,
-                    condition: condition(c),
+                    condition: condition(c, now, known),
                     size,
                     etag,
                     attributes,
@@ -138,11 +251,18 @@ impl Source {
                     deadline,
                 }
             }
-            8..=10 => IndexCommand::DeleteObject { bucket, key, condition: condition(c), write },
+            8..=10 => IndexCommand::DeleteObject {
+                bucket,
+                key,
+                version: None,
+                condition: condition(c, now, known),
+                bypass_governance: d.is_multiple_of(2),
+                write,
+            },
             11..=13 => {
                 let checksum = Some((ChecksumAlgorithm::Sha256, ChecksumKind::Composite));
                 let initiated = UnixMillis(99);
-                let attributes = attributes(f);
+                let attributes = attributes(f, now);
                 let upload = Upload { id: upload, key, initiated, attributes, checksum };
                 IndexCommand::CreateUpload { bucket, upload, write }
             }
@@ -173,7 +293,7 @@ impl Source {
                     bucket,
                     key,
                     upload,
-                    condition: condition(c),
+                    condition: condition(c, now, known),
                     parts,
                     etag,
                     checksum,
@@ -193,6 +313,55 @@ impl Source {
             },
             29 => IndexCommand::Repaired { blob: blob_ref(u64::from(f), 1).id },
             30 => IndexCommand::Tick,
+            32 | 33 => {
+                let change = match c % 8 {
+                    0 => BucketChange::Versioning(Versioning::Off),
+                    1 | 2 => BucketChange::Versioning(Versioning::Suspended),
+                    3..=5 => BucketChange::Versioning(Versioning::Enabled),
+                    _ => BucketChange::Lock(lock(d)),
+                };
+                IndexCommand::ConfigureBucket { bucket, change, write }
+            }
+            34 | 35 => {
+                let (bucket, key, version) = self.version(u, n, &key, known);
+                let update = match c % 8 {
+                    0 | 1 => ObjectUpdate::Tags(tags(d)),
+                    2..=5 => ObjectUpdate::Retention {
+                        to: (!d.is_multiple_of(5)).then(|| retention(f, now)),
+                        bypass_governance: e.is_multiple_of(3),
+                    },
+                    _ => ObjectUpdate::LegalHold(d.is_multiple_of(2)),
+                };
+                let version = (!e.is_multiple_of(8)).then_some(version);
+                IndexCommand::UpdateObject { bucket, key, version, update, write }
+            }
+            36..=39 => {
+                let (bucket, key, version) = self.version(u, n, &key, known);
+                IndexCommand::DeleteObject {
+                    bucket,
+                    key,
+                    version: Some(version),
+                    condition: condition(c, now, known),
+                    bypass_governance: d.is_multiple_of(2),
+                    write,
+                }
+            }
+            40 | 41 if let Some((bucket, key, upload, mut parts)) = self.last_upload() => {
+                if n.is_multiple_of(4) {
+                    parts.pop();
+                }
+                IndexCommand::CompleteUpload {
+                    bucket,
+                    key,
+                    upload,
+                    condition: condition(c, now, known),
+                    etag: ETag { md5: md5(9, 9), parts: parts.len() as u16 },
+                    parts,
+                    checksum: None,
+                    size: d.is_multiple_of(7).then_some(5 * MIB),
+                    write,
+                }
+            }
             // What was proposed before comes again, perhaps much later.
             _ if self.history.is_empty() => IndexCommand::Tick,
             _ => pick(&self.history, f),
@@ -202,22 +371,49 @@ impl Source {
     }
 
     /// The query that the dice say.
-    pub fn query(&self, dice: Dice, now: UnixMillis) -> IndexQuery {
+    pub fn query(&self, dice: Dice, now: UnixMillis, known: &Known) -> IndexQuery {
         let [kind, b, k, u, n, c, d, e, f, g] = dice;
         let bucket = bucket(b);
         let key = pick(&KEYS, k).to_owned();
-        let upload = upload_id(u % 3);
+        let upload = upload_id(self.generation() + u % 3);
         let limit = u32::from(n % 5);
         let prefix = pick(&PREFIXES, c).to_owned();
         let delimiter = pick(&DELIMITERS, d).map(str::to_owned);
         let marker = pick(&KEYS, e).to_owned();
-        match kind % 12 {
-            0 => IndexQuery::Head { bucket, key },
-            1 => {
+        match kind % 22 {
+            0 => IndexQuery::Head { bucket, key, version: None },
+            12..=14 => {
+                let (bucket, key, version) = self.version(u, n, &key, known);
+                IndexQuery::Head { bucket, key, version: Some(version) }
+            }
+            1 | 15 => {
+                let (bucket, key, version, upload) = assembled(known, u, n);
                 let start = u64::from(f % 14) * MIB;
                 let end = start + u64::from(g % 14) * MIB;
-                IndexQuery::Segments { bucket, key, upload, start, end }
+                IndexQuery::Segments { bucket, key, version, upload, start, end }
             }
+            16 | 20 | 21 => {
+                let (bucket, key, version, upload) = assembled(known, u, n);
+                let (after, limit) = (u16::from(g % 8 / 3), u32::from(f % 4));
+                IndexQuery::ObjectParts { bucket, key, version, upload, after, limit }
+            }
+            17 | 18 => {
+                let (in_bucket, key, version) = self.version(u, e, &key, known);
+                let bucket = if f < 200 { in_bucket } else { bucket };
+                let after = match (f % 8, version) {
+                    (0, _) => Some(VersionsAfter::Prefix(marker)),
+                    (1, _) => Some(VersionsAfter::Key(key)),
+                    (2, _) => Some(VersionsAfter::Null(key)),
+                    (3 | 4, Version::Id(id)) => Some(VersionsAfter::Version(key, id)),
+                    // Between two versions, or none at all.
+                    (5, Version::Id(VersionId { at, .. })) => {
+                        Some(VersionsAfter::Version(key, VersionId { at, number: g.into() }))
+                    }
+                    _ => None,
+                };
+                IndexQuery::Versions { bucket, prefix, delimiter, after, limit }
+            }
+            19 => IndexQuery::Settings { bucket },
             2..=4 => {
                 let after = match f % 4 {
                     0 => Some(ListAfter::Prefix(marker)),
@@ -237,6 +433,11 @@ impl Source {
                 IndexQuery::Uploads { bucket, prefix, delimiter, after, limit }
             }
             8 => IndexQuery::Parts { bucket, key, upload, after: u16::from(g % 5), limit },
+            9 if !f.is_multiple_of(4) => {
+                let all = self.settled_queries();
+                let query = all.get(usize::from(f) % all.len().max(1)).cloned();
+                query.unwrap_or(IndexQuery::Settings { bucket })
+            }
             9 => IndexQuery::Settled {
                 blob: blob_ref(u64::from(f), 1).id,
                 intent: WriteIntent {
@@ -248,6 +449,10 @@ impl Source {
             },
             10 => IndexQuery::Garbage {
                 before: UnixMillis((now.0 + u64::from(e)).saturating_sub(128)),
+                after: (g % 2 == 0).then(|| GarbageId {
+                    since: UnixMillis((now.0 + u64::from(f)).saturating_sub(128)),
+                    number: u64::from(n % 8),
+                }),
                 limit,
             },
             _ => IndexQuery::Repairs {
@@ -279,10 +484,40 @@ impl Source {
     }
 }
 
-fn attributes(dice: u8) -> Attributes {
+/// A version that an upload made, if there is one, or something close to it.
+fn assembled(known: &Known, dice: u8, kind: u8) -> (BucketId, String, VersionId, UploadId) {
+    let mut made: Vec<_> = known.versions.iter().filter(|it| it.upload.is_some()).collect();
+    if made.is_empty() {
+        made = known.versions.iter().collect();
+    }
+    let Some(version) = made.get(usize::from(dice) % made.len().max(1)) else {
+        return (bucket(kind), KEYS[1].to_owned(), VersionId::MAX, upload_id(0));
+    };
+    let upload = version.upload.unwrap_or(upload_id(0));
+    match kind % 8 {
+        0 => (version.bucket, version.key.clone(), VersionId::MAX, upload),
+        1 => (version.bucket, version.key.clone(), version.id, upload_id(2)),
+        _ => (version.bucket, version.key.clone(), version.id, upload),
+    }
+}
+
+fn tags(dice: u8) -> BTreeMap<String, String> {
+    (0..dice % 3).map(|tag| (format!("tag-{tag}"), format!("{dice}"))).collect()
+}
+
+fn attributes(dice: u8, now: UnixMillis) -> Attributes {
     let mut attributes = Attributes::default();
     if dice.is_multiple_of(2) {
         attributes.user.insert("colour".into(), format!("shade {dice}"));
     }
+    if dice.is_multiple_of(8) {
+        attributes.tags = tags(dice / 8);
+    }
+    attributes.lock = match dice % 32 {
+        5 | 7 => ObjectLock { retention: Some(retention(dice / 32, now)), legal_hold: None },
+        9 => ObjectLock { retention: None, legal_hold: Some(true) },
+        11 => ObjectLock { retention: None, legal_hold: Some(false) },
+        _ => ObjectLock::default(),
+    };
     attributes
 }

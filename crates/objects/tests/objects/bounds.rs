@@ -45,7 +45,7 @@ async fn a_reader_waits_at_the_bound_and_then_answers_unavailable() {
     let settings = Settings { buffer_bytes_max: 16 * MIB, ..Settings::default() };
     let (_, objects) = TestCluster::with_objects("rs-4-2", 6, settings).await;
     put(&objects, "key", &content(1, 9 << 20)).await.expect("up");
-    let head = objects.head(BUCKET, "key").await.expect("there");
+    let head = objects.head(BUCKET, "key", None).await.expect("there");
     let first = objects.read(BUCKET, "key", head.clone(), None).await.expect("room");
     let refused = objects.read(BUCKET, "key", head.clone(), None).await.map(|_| ());
     assert!(matches!(refused, Err(objects::Error::Unavailable(_))), "{refused:?}");

@@ -1,10 +1,10 @@
 //! Conditional writes: decided once, in the index, whoever asks through whichever gateway.
 
 use futures::future::join_all;
-use objects::{Error, Settings};
-use types::Condition;
+use objects::{Error, Settings, request::Delete};
+use types::{Condition, Match};
 
-use crate::support::{BUCKET, TestCluster, content, get, put, put_request};
+use crate::support::{BUCKET, TestCluster, content, delete_request, get, put, put_request};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_many_concurrent_creations_exactly_one_wins() {
@@ -42,13 +42,21 @@ async fn if_match() {
         request.condition = condition;
         objects.put(request)
     };
-    let other = Condition::Match("00".repeat(16));
+    let tag = |tag: &str| Condition::Match(Match { etag: Some(tag.into()), ..Match::default() });
+    let other = tag(&"00".repeat(16));
     let refused = conditional(other.clone(), "key").await;
     assert_eq!(refused, Err(Error::PreconditionFailed));
-    let missing = conditional(Condition::Match("*".into()), "nothing").await;
+    let missing = conditional(tag("*"), "nothing").await;
     assert_eq!(missing, Err(Error::NoSuchKey));
-    let refused = objects.delete(BUCKET, "key", other).await;
+    let refused = objects.delete(Delete { condition: other, ..delete_request("key") }).await;
     assert_eq!(refused, Err(Error::PreconditionFailed));
-    conditional(Condition::Match(head.etag.to_string()), "key").await.expect("it matches");
+    let missing = Delete { condition: tag("*"), ..delete_request("nothing") };
+    assert_eq!(objects.delete(missing).await, Err(Error::NoSuchKey));
+    let size = |size| Condition::Match(Match { size: Some(size), ..Match::default() });
+    assert_eq!(conditional(size(11), "key").await, Err(Error::PreconditionFailed));
+    conditional(size(10), "key").await.expect("it matches");
     assert_eq!(get(&objects, "key").await.expect("there"), content(2, 10));
+    let now = objects.head(BUCKET, "key", None).await.expect("there");
+    assert_ne!(now.etag, head.etag);
+    conditional(tag(&now.etag.to_string()), "key").await.expect("it matches");
 }

@@ -6,9 +6,9 @@ use cluster::Metadata;
 use metastore::api::{IndexQuery, IndexView, RootAnswer, RootCommand, index::RepairRow};
 use objects::{Error, Objects};
 use shardstore::memory::WriteFault;
-use types::{BucketId, Condition, DiskId, ShardId};
+use types::{BucketId, BucketSettings, Condition, DiskId, ShardId};
 
-use crate::support::{BUCKET, CommandFault, TestCluster, blob_of, content, get, put};
+use crate::support::{BUCKET, CommandFault, TestCluster, blob_of, content, delete, get, put};
 
 const MIB: usize = 1 << 20;
 
@@ -239,7 +239,9 @@ async fn a_late_duplicate_of_a_refused_proposal_is_the_same_write() {
     let cluster = TestCluster::new("rs-4-2", 6);
     let objects = cluster.objects(objects::Settings::default());
     let id = BucketId(u64::MAX / 3);
-    let created = cluster.root(RootCommand::CreateBucket { name: BUCKET.into(), id }).await;
+    let initial = BucketSettings::default();
+    let create = RootCommand::CreateBucket { name: BUCKET.into(), id, initial };
+    let created = cluster.root(create).await;
     assert!(matches!(created, Ok(RootAnswer::Bucket(_))), "{created:?}");
     cluster.command_faults.lock().push_back(CommandFault::ArrivesAgain);
     let bytes = content(1, 100_000);
@@ -249,6 +251,24 @@ async fn a_late_duplicate_of_a_refused_proposal_is_the_same_write() {
     objects.settle().await;
     assert_eq!(cluster.shard_count().await, 6);
     assert_eq!(get(&objects, "key").await.expect("readable"), bytes);
+}
+
+/// The index forgets a write id after 15 minutes. A duplicate that stood still somewhere for
+/// longer must not reference bytes again that are garbage since.
+#[tokio::test]
+async fn a_duplicate_that_comes_when_its_id_is_forgotten_is_refused() {
+    let (cluster, objects) = TestCluster::six().await;
+    for size in [10, 100_000] {
+        cluster.command_faults.lock().push_back(CommandFault::ArrivesAgain);
+        put(&objects, "key", &content(1, size)).await.expect("up");
+        delete(&objects, "key").await.expect("deleted");
+        let garbage = cluster.garbage();
+        cluster.clock.advance(metastore::index::REMEMBERED_MS + 60_000);
+        // The duplicate arrives just before this one.
+        put(&objects, "other", &content(2, 10)).await.expect("up");
+        assert_eq!(get(&objects, "key").await, Err(Error::NoSuchKey), "{size}");
+        assert_eq!(cluster.garbage(), garbage, "{size}");
+    }
 }
 
 #[tokio::test]
@@ -325,7 +345,7 @@ async fn a_slow_disk_does_not_hold_up_a_write() {
     let (cluster, objects) = TestCluster::six().await;
     let confirmed = async |key: &str| {
         objects.settle().await;
-        let blob = blob_of(&objects.head(BUCKET, key).await.expect("there"));
+        let blob = blob_of(&objects.head(BUCKET, key, None).await.expect("there"));
         let of_blob = |(_, entry): &&(DiskId, proto::shards::ShardEntry)| {
             entry.shard.blob == blob.id && entry.state == proto::shards::ShardState::Confirmed
         };

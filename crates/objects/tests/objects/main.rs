@@ -2,12 +2,15 @@
 //! shard store, with faults on demand.
 
 mod bounds;
+mod bucket_configs;
 mod buckets;
 mod conditions;
 mod failing_bodies;
 mod faults;
+mod locks;
 mod multipart;
 mod ranges;
 mod real_clients;
 mod round_trips;
 mod support;
+mod versions;

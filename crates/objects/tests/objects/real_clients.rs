@@ -6,6 +6,7 @@ use std::sync::Arc;
 use cluster::memory::{DiskFault, MemoryCluster};
 use objects::{Error, Objects, Settings};
 use proto::shards::ShardState;
+use types::BucketSettings;
 
 use crate::support::{BUCKET, blob_of, content, get, put};
 
@@ -13,7 +14,7 @@ async fn six() -> (Arc<MemoryCluster>, Objects) {
     let cluster = Arc::new(MemoryCluster::new("rs-4-2".parse().expect("valid"), 6));
     let settings = Settings::default();
     let objects = Objects::new(cluster.clone(), cluster.clone(), cluster.clock(), settings);
-    objects.create_bucket(BUCKET).await.expect("the name is free");
+    objects.create_bucket(BUCKET, BucketSettings::default()).await.expect("the name is free");
     (cluster, objects)
 }
 

@@ -2,7 +2,7 @@
 
 use types::{Content, INLINE_BYTES_MAX};
 
-use crate::support::{BUCKET, TestCluster, blob_of, content, get, put};
+use crate::support::{BUCKET, TestCluster, blob_of, content, delete, get, put};
 
 const MIB: usize = 1 << 20;
 
@@ -41,7 +41,7 @@ async fn sizes_at_which_something_changes() {
             }
             Content::Parts { .. } => panic!("not a multipart object"),
         }
-        assert_eq!(objects.head(BUCKET, &key).await.expect("there"), head);
+        assert_eq!(objects.head(BUCKET, &key, None).await.expect("there"), head);
         assert_eq!(get(&objects, &key).await.expect("readable"), bytes, "{size} bytes");
     }
     objects.settle().await;
@@ -91,7 +91,7 @@ async fn an_overwrite_is_what_is_read_and_a_deletion_too() {
         put(&objects, "key", &bytes).await.expect("up");
         assert_eq!(get(&objects, "key").await.expect("readable"), bytes);
     }
-    assert!(objects.delete(BUCKET, "key", types::Condition::None).await.expect("deleted"));
-    assert!(!objects.delete(BUCKET, "key", types::Condition::None).await.expect("idempotent"));
+    assert!(delete(&objects, "key").await.expect("deleted").existed);
+    assert!(!delete(&objects, "key").await.expect("idempotent").existed);
     assert_eq!(get(&objects, "key").await, Err(objects::Error::NoSuchKey));
 }

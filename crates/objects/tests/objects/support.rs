@@ -22,20 +22,24 @@ use metastore::{
     api::{
         self, IndexAnswer, IndexCommand, IndexQuery, IndexView, RootAnswer, RootCommand, RootQuery,
         RootView,
+        index::{BucketChange, Garbage},
     },
 };
 use objects::{
     Error, Objects, Settings,
     body::MemoryBody,
-    request::{Put, RangeRequest},
+    request::{
+        CompleteUpload, CreateUpload, Delete, Deleted, ListedPart, Put, PutPart, RangeRequest,
+    },
 };
 use parking_lot::Mutex;
 use platform::{Clock, ManualClock};
 use proto::shards::{Chunk, DiskStat, PutChunks, ShardEntry};
 use shardstore::{MemoryStore, ShardStore};
 use types::{
-    Attributes, BlobRef, BucketId, ClusterId, ClusterMap, Condition, Content, DiskId, DiskUuid,
-    ErasurePolicy, GroupId, InstanceId, Location, NodeId, ObjectHead, PgId, Role, ShardId,
+    Attributes, BlobRef, BucketId, BucketSettings, ClusterId, ClusterMap, Condition, Content,
+    DiskId, DiskUuid, ErasurePolicy, GroupId, InstanceId, Location, NodeId, ObjectHead, PgId, Role,
+    ShardId, UnixMillis, UploadId, Version, Versioning,
 };
 
 /// The time at which every test begins, in milliseconds.
@@ -71,6 +75,7 @@ pub struct TestDisk {
     pub put_ms: AtomicU64,
     pub reads: AtomicU64,
     pub puts: AtomicU64,
+    pub deletes: AtomicU64,
 }
 
 pub struct TestCluster {
@@ -80,6 +85,8 @@ pub struct TestCluster {
     pub disks: BTreeMap<DiskId, TestDisk>,
     map: Mutex<Arc<ClusterMap>>,
     pub command_faults: Mutex<VecDeque<CommandFault>>,
+    /// Opening a gate takes so long, in milliseconds of the clock.
+    pub open_ms: AtomicU64,
     late: Mutex<Option<IndexCommand>>,
 }
 
@@ -150,6 +157,7 @@ impl TestCluster {
                 put_ms: AtomicU64::new(0),
                 reads: AtomicU64::new(0),
                 puts: AtomicU64::new(0),
+                deletes: AtomicU64::new(0),
             };
             (*id, disk)
         };
@@ -163,6 +171,7 @@ impl TestCluster {
             disks,
             map: Mutex::new(Arc::new(*map)),
             command_faults: Mutex::default(),
+            open_ms: AtomicU64::new(0),
             late: Mutex::default(),
         })
     }
@@ -175,7 +184,8 @@ impl TestCluster {
     ) -> (Arc<Self>, Objects) {
         let cluster = Self::new(policy, disks);
         let objects = cluster.objects(settings);
-        objects.create_bucket(BUCKET).await.expect("the name is free");
+        let initial = BucketSettings::default();
+        objects.create_bucket(BUCKET, initial).await.expect("the name is free");
         (cluster, objects)
     }
 
@@ -228,6 +238,20 @@ impl TestCluster {
         self.shards().await.len()
     }
 
+    /// What waits for collection in all partitions, grace or not.
+    pub fn garbage(&self) -> Vec<Garbage> {
+        let mut all = Vec::new();
+        for group in self.partitions.values() {
+            let before = UnixMillis(u64::MAX);
+            let query = IndexQuery::Garbage { before, after: None, limit: 1000 };
+            match Self::index_view(group, &query) {
+                IndexView::Garbage(rows) => all.extend(rows.into_iter().map(|(_, what)| what)),
+                other => panic!("{other:?}"),
+            }
+        }
+        all
+    }
+
     pub fn group_disks(&self, group: PgId) -> Vec<DiskId> {
         self.map.lock().groups[&group].disks.clone()
     }
@@ -257,6 +281,9 @@ impl TestCluster {
         group: &LocalGroup,
         command: &IndexCommand,
     ) -> Result<IndexAnswer, MetadataError> {
+        if matches!(command, IndexCommand::OpenBucket { .. }) {
+            self.clock.advance(self.open_ms.load(Ordering::SeqCst));
+        }
         let matters =
             matches!(command, IndexCommand::PutObject { .. } | IndexCommand::PutPart { .. });
         let fault = if matters { self.command_faults.lock().pop_front() } else { None };
@@ -384,8 +411,10 @@ impl Shards for TestCluster {
     }
 
     async fn delete(&self, disk: DiskId, shards: Vec<ShardId>) -> Result<(), ShardError> {
-        self.reach(disk)?.damaged.store(false, Ordering::SeqCst);
-        self.reach(disk)?.store.delete(shards).await.map_err(|error| shard_error(disk, error))
+        let found = self.reach(disk)?;
+        found.deletes.fetch_add(1, Ordering::SeqCst);
+        found.damaged.store(false, Ordering::SeqCst);
+        found.store.delete(shards).await.map_err(|error| shard_error(disk, error))
     }
 
     async fn inventory(
@@ -437,12 +466,84 @@ pub async fn put(objects: &Objects, key: &str, bytes: &Bytes) -> Result<ObjectHe
     objects.put(put_request(key, bytes.clone())).await
 }
 
-pub async fn get_range(
+/// Keeps every version from here on.
+pub async fn enable_versioning(objects: &Objects) {
+    let change = BucketChange::Versioning(Versioning::Enabled);
+    objects.configure_bucket(BUCKET, change).await.expect("it always may be enabled");
+}
+
+pub async fn create_upload(objects: &Objects, key: &str) -> Result<UploadId, Error> {
+    let attributes = Attributes::default();
+    let create =
+        CreateUpload { bucket: BUCKET.into(), key: key.into(), attributes, checksum: None };
+    objects.create_upload(create).await
+}
+
+/// Uploads parts 1, 2, ... and says how to list them.
+pub async fn put_parts(
     objects: &Objects,
     key: &str,
+    upload: UploadId,
+    parts: &[Bytes],
+) -> Vec<ListedPart> {
+    let mut listed = Vec::new();
+    for (number, bytes) in (1u16..).zip(parts) {
+        let body = Box::new(MemoryBody::new(bytes.clone()));
+        let put = PutPart { bucket: BUCKET.into(), key: key.into(), upload, number, body };
+        let done = objects.put_part(put).await.expect("up");
+        listed.push(ListedPart { number, md5: Some(done.etag.md5), checksum: None });
+    }
+    listed
+}
+
+pub fn complete_request(key: &str, upload: UploadId, parts: Vec<ListedPart>) -> CompleteUpload {
+    CompleteUpload {
+        bucket: BUCKET.into(),
+        key: key.into(),
+        upload,
+        condition: Condition::None,
+        parts,
+        checksum: None,
+        size: None,
+    }
+}
+
+/// Makes a multipart object of these parts.
+pub async fn put_multipart(objects: &Objects, key: &str, parts: &[Bytes]) -> ObjectHead {
+    let upload = create_upload(objects, key).await.expect("the bucket is there");
+    let listed = put_parts(objects, key, upload, parts).await;
+    objects.complete_upload(complete_request(key, upload, listed)).await.expect("complete")
+}
+
+pub fn delete_request(key: &str) -> Delete {
+    Delete {
+        bucket: BUCKET.into(),
+        key: key.into(),
+        version: None,
+        condition: Condition::None,
+        bypass_governance: false,
+    }
+}
+
+pub async fn delete(objects: &Objects, key: &str) -> Result<Deleted, Error> {
+    objects.delete(delete_request(key)).await
+}
+
+pub async fn delete_version(
+    objects: &Objects,
+    key: &str,
+    version: Version,
+) -> Result<Deleted, Error> {
+    objects.delete(Delete { version: Some(version), ..delete_request(key) }).await
+}
+
+/// The bytes of the version that a head names.
+pub async fn read(
+    objects: &Objects,
+    key: &str,
+    head: ObjectHead,
     range: Option<RangeRequest>,
 ) -> Result<Bytes, Error> {
-    let head = objects.head(BUCKET, key).await?;
     let mut reader = objects.read(BUCKET, key, head, range).await?;
     let mut bytes = Vec::new();
     while let Some(frame) = reader.stream.next().await {
@@ -450,6 +551,20 @@ pub async fn get_range(
     }
     assert_eq!(bytes.len() as u64, reader.range.end - reader.range.start);
     Ok(bytes.into())
+}
+
+pub async fn get_range(
+    objects: &Objects,
+    key: &str,
+    range: Option<RangeRequest>,
+) -> Result<Bytes, Error> {
+    let head = objects.head(BUCKET, key, None).await?;
+    read(objects, key, head, range).await
+}
+
+pub async fn get_version(objects: &Objects, key: &str, version: Version) -> Result<Bytes, Error> {
+    let head = objects.head(BUCKET, key, Some(version)).await?;
+    read(objects, key, head, None).await
 }
 
 pub async fn get(objects: &Objects, key: &str) -> Result<Bytes, Error> {

@@ -1,6 +1,7 @@
 //! The workers over a cluster in memory, step by step: no timers, no races.
 
 mod collecting;
+mod expiring;
 mod repairing;
 mod running;
 mod sweeping;

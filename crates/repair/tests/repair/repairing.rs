@@ -8,11 +8,14 @@ use objects::request::RangeRequest;
 use proto::shards::ShardState;
 use repair::{Settings, ShardRepairer, Worker};
 use shardstore::ShardStore;
-use types::{Condition, ShardId};
+use types::ShardId;
 
 use crate::{
     drain,
-    support::{BUCKET, TestCluster, blob_of, content, get, get_range, put},
+    support::{
+        TestCluster, blob_of, content, delete, enable_versioning, get, get_range, get_version, put,
+        put_multipart,
+    },
 };
 
 async fn repair_rows(cluster: &TestCluster) -> usize {
@@ -150,6 +153,41 @@ async fn a_hint_outlasts_a_disk_that_does_not_answer() {
     assert_eq!(cluster.shard_count().await, 6, "{}", repairer.status().1);
 }
 
+/// Versions that are no longer current are repaired like any other: a blob, and a part.
+#[tokio::test]
+async fn old_versions_get_their_shards_back() {
+    let (cluster, objects) = TestCluster::six().await;
+    enable_versioning(&objects).await;
+    let mut repairer = ShardRepairer::new(objects.clone(), Settings::default());
+    let bytes = content(1, 100_000);
+    let down = cluster.disk(1).0;
+    cluster.take_down(down);
+    let blob = put(&objects, "key", &bytes).await.expect("five of six");
+    let parts = put_multipart(&objects, "key", std::slice::from_ref(&bytes)).await;
+    put(&objects, "key", &content(2, 10)).await.expect("up");
+    delete(&objects, "key").await.expect("a marker");
+    cluster.bring_up(down);
+    drain(&mut repairer).await;
+    assert_eq!((repair_rows(&cluster).await, cluster.shard_count().await), (0, 12));
+
+    // The first data shard of each is lost, and only readers know.
+    for (disk, entry) in cluster.shards().await {
+        if entry.shard.rank == 0 {
+            cluster.disks[&disk].store.delete(vec![entry.shard]).await.expect("memory");
+        }
+    }
+    assert_eq!(cluster.shard_count().await, 10);
+    for version in [blob.name(), parts.name()] {
+        let read = get_version(&objects, "key", version).await;
+        assert_eq!(read.expect("readable, with a hint"), bytes);
+    }
+    drain(&mut repairer).await;
+    objects.settle().await;
+    let shards = cluster.shards().await;
+    assert_eq!(shards.len(), 12);
+    assert!(shards.iter().all(|(_, shard)| shard.state == ShardState::Confirmed));
+}
+
 /// A hint about an object that is gone must not bring its shards back.
 #[tokio::test]
 async fn nothing_is_rebuilt_for_what_is_deleted() {
@@ -158,7 +196,7 @@ async fn nothing_is_rebuilt_for_what_is_deleted() {
     let blob = blob_of(&put(&objects, "key", &content(1, 100_000)).await.expect("up"));
     cluster.disks[&cluster.group_disks(blob.pg)[0]].store.wipe();
     get(&objects, "key").await.expect("readable, with a hint");
-    objects.delete(BUCKET, "key", Condition::None).await.expect("deleted");
+    delete(&objects, "key").await.expect("deleted");
     drain(&mut repairer).await;
     assert_eq!(repairer.status().0, 0);
     assert_eq!(cluster.shard_count().await, 5);

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use repair::{Settings, WorkerState, start};
-use types::Condition;
 
-use crate::support::{BUCKET, TestCluster, content, put};
+use crate::support::{TestCluster, content, delete, put};
 
 /// On paused time: the workers wake by themselves, do their work and stop when told to.
 #[tokio::test(start_paused = true)]
@@ -15,7 +14,7 @@ async fn the_workers_run_by_themselves() {
     cluster.take_down(down);
     put(&objects, "kept", &content(1, 100_000)).await.expect("five of six");
     put(&objects, "gone", &content(1, 100_000)).await.expect("five of six");
-    objects.delete(BUCKET, "gone", Condition::None).await.expect("deleted");
+    delete(&objects, "gone").await.expect("deleted");
     let workers = start(&objects, &Settings::default());
     cluster.bring_up(down);
     cluster.clock.advance(3601 * 1000);
@@ -31,7 +30,7 @@ async fn the_workers_run_by_themselves() {
     tokio::time::timeout(Duration::from_secs(600), done).await.expect("repaired and collected");
     let list = workers.list();
     let names: Vec<_> = list.iter().map(|worker| worker.name).collect();
-    assert_eq!(names, ["garbage", "orphans", "repair"]);
+    assert_eq!(names, ["garbage", "lifecycle", "orphans", "repair"]);
     assert!(list.iter().all(|worker| worker.state != WorkerState::BackingOff), "{list:?}");
     workers.shutdown().await;
 }

@@ -107,3 +107,31 @@ async fn broken_streams_say_why() {
         assert_eq!(errors::from_body(error).code().as_str(), code);
     }
 }
+
+#[tokio::test]
+async fn the_file_of_a_form_has_a_size_between_bounds() {
+    for (bytes, expected) in
+        [(4, Some("EntityTooSmall")), (5, None), (10, None), (11, Some("EntityTooLarge"))]
+    {
+        let frames: Vec<_> = vec![Ok(Bytes::from_static(b"x")); bytes];
+        let source = futures::stream::iter(frames).boxed();
+        let mut body =
+            CheckedBody::of_form(source, 5..=10, 100, &HeaderMap::new()).expect("no claims");
+        assert_eq!(body.size_hint(), Some(10));
+        let mut refused = None;
+        while let Some(frame) = body.next().await {
+            if let Err(error) = frame {
+                refused = Some(errors::from_body(error).code().as_str().to_owned());
+                break;
+            }
+        }
+        let refused = refused.or_else(|| {
+            let error = body.finish().err()?;
+            Some(errors::from_body(error).code().as_str().to_owned())
+        });
+        assert_eq!(refused.as_deref(), expected, "{bytes}");
+    }
+    let source = futures::stream::empty().boxed();
+    let body = CheckedBody::of_form(source, 0..=1 << 40, 7, &HeaderMap::new()).expect("no claims");
+    assert_eq!(body.size_hint(), Some(7), "no more than the request has");
+}

@@ -1,9 +1,9 @@
 //! `shardlake data`: a data node.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use proto::serve::{ServeSettings, Services};
-use types::{ClusterId, Location, NodeId, Role};
+use types::{Location, Role};
 
 use super::{
     data_part::{DataPart, Registration},
@@ -36,8 +36,8 @@ pub(crate) async fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::
     let known = identity.as_ref().map(|identity| identity.cluster);
     let network = Network::of_cluster(&config, known, BTreeMap::new())?;
 
-    let joined = stop.run_until_cancelled(join(&network));
-    let Some(cluster) = joined.await else { return Ok(()) };
+    let joined = stop.run_until_cancelled(network.join()).await;
+    let Some(cluster) = joined else { return Ok(()) };
     let cluster = cluster?;
     if identity.is_none() {
         let fixed = Fixed { policy: String::new(), partitions: 0, disks: 0 };
@@ -82,24 +82,4 @@ pub(crate) async fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::
     admin_task.await?;
     data.service.close().await?;
     Ok(())
-}
-
-/// Learns the cluster's id from its metadata nodes.
-async fn join(network: &Network) -> anyhow::Result<ClusterId> {
-    loop {
-        match network.metadata.hello(NodeId(0)).await {
-            Ok(hello) => {
-                if let Some(cluster) = hello.cluster {
-                    network.identity.join(cluster).map_err(|error| {
-                        UserError::new(format!(
-                            "the folder of this node belongs to another cluster: {error}"
-                        ))
-                    })?;
-                    return Ok(cluster);
-                }
-            }
-            Err(error) => tracing::info!(%error, "waiting for the metadata nodes"),
-        }
-        tokio::time::sleep(Duration::from_millis(300)).await;
-    }
 }

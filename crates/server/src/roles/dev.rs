@@ -26,7 +26,7 @@ use super::{
 use crate::{
     admin_port,
     admin_source::Source,
-    config::{GatewaySection, WorkersSection},
+    config::{GatewaySection, LifecycleSection, WorkersSection},
     credentials::{Credentials, Source as CredentialsSource},
     error::UserError,
     identity::{Fixed, Identity},
@@ -64,9 +64,16 @@ pub(crate) struct DevArgs {
     /// Domains under which BUCKET.DOMAIN names a bucket. May be repeated.
     #[arg(long = "domain")]
     domains: Vec<String>,
+    /// The domain under which BUCKET.DOMAIN serves the website of a bucket that has one, to
+    /// everybody; there are no websites without.
+    #[arg(long, env = "SHARDLAKE_WEBSITE_DOMAIN")]
+    website_domain: Option<String>,
     /// Deleted bytes stay so long, in seconds, for the reads that are under way.
     #[arg(long, env = "SHARDLAKE_GC_GRACE_S")]
     gc_grace_s: Option<u64>,
+    /// How long a day of lifecycle rules is, in seconds: short ones try rules out.
+    #[arg(long, env = "SHARDLAKE_LIFECYCLE_DAY_SECONDS")]
+    lifecycle_day_seconds: Option<u64>,
     /// Logs as JSON.
     #[arg(long, env = "SHARDLAKE_LOG_JSON")]
     log_json: bool,
@@ -86,6 +93,10 @@ pub(crate) async fn run(args: DevArgs) -> anyhow::Result<()> {
         ..WorkersSection::default()
     };
     workers_section.check("--")?;
+    let lifecycle = args
+        .lifecycle_day_seconds
+        .map_or_else(LifecycleSection::default, |day_seconds| LifecycleSection { day_seconds });
+    lifecycle.check("--lifecycle-day-seconds")?;
     telemetry::init(telemetry::Settings { json: args.log_json, filter: args.log.clone() })
         .map_err(|error| UserError::new(format!("--log: {error}")))?;
     let metrics = telemetry::metrics::install();
@@ -123,19 +134,29 @@ pub(crate) async fn run(args: DevArgs) -> anyhow::Result<()> {
     let following = metadata.clone();
     tokio::spawn(async move { following.keep_map_fresh().await });
 
-    let gateway_section =
-        GatewaySection { domains: args.domains.clone(), ..GatewaySection::default() };
+    let gateway_section = GatewaySection {
+        domains: args.domains.clone(),
+        website_domain: args.website_domain.clone().unwrap_or_default(),
+        ..GatewaySection::default()
+    };
     let objects = objects::Objects::new(
         metadata.clone(),
         disks,
         clock(),
         gateway_part::object_settings(&gateway_section, &workers_section),
     );
-    let workers = workers_part::start(objects.clone(), &workers_section, stop.clone(), || true);
+    let workers =
+        workers_part::start(objects.clone(), &workers_section, &lifecycle, stop.clone(), || true);
     // A signal ends the waiting; what follows then starts and stops in order.
     stop.run_until_cancelled(wait_for_groups(&metadata)).await;
-    let gateway =
-        GatewayPart::start(listener, objects, &credentials, &gateway_section, stop.clone())?;
+    let gateway = GatewayPart::start(
+        listener,
+        objects,
+        &credentials,
+        &gateway_section,
+        &lifecycle,
+        stop.clone(),
+    )?;
     let source = Arc::new(Source::new(metadata, workers.clone()));
     let (admin, admin_task) =
         admin_port::serve(admin_listener, source, metrics, Some(&credentials), stop.clone())?;

@@ -1,6 +1,6 @@
 //! `shardlake gateway`: an S3 endpoint. Keeps no state.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use super::{
     clock,
@@ -27,7 +27,7 @@ pub(crate) async fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::
     let listener = network::bind(config.gateway.listen, "gateway.listen").await?;
     let admin_listener = network::bind(config.admin.listen, "admin.listen").await?;
     let network = Network::of_cluster(&config, None, BTreeMap::new())?;
-    let Some(joined) = stop.run_until_cancelled(join(&network)).await else { return Ok(()) };
+    let Some(joined) = stop.run_until_cancelled(network.join()).await else { return Ok(()) };
     joined?;
     network.follow_map();
 
@@ -38,8 +38,14 @@ pub(crate) async fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::
         gateway_part::object_settings(&config.gateway, &config.workers),
     );
     let workers = workers_part::start_repairer(objects.clone(), &config.workers, stop.clone());
-    let gateway =
-        GatewayPart::start(listener, objects, &credentials, &config.gateway, stop.clone())?;
+    let gateway = GatewayPart::start(
+        listener,
+        objects,
+        &credentials,
+        &config.gateway,
+        &config.lifecycle,
+        stop.clone(),
+    )?;
     let source = Arc::new(Source::new(network.metadata.clone(), workers.clone()));
     let (admin, admin_task) =
         admin_port::serve(admin_listener, source, metrics, Some(&credentials), stop.clone())?;
@@ -49,19 +55,4 @@ pub(crate) async fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::
     workers.finished().await;
     admin_task.await?;
     Ok(())
-}
-
-async fn join(network: &Network) -> anyhow::Result<()> {
-    loop {
-        match network.metadata.hello(types::NodeId(0)).await {
-            Ok(hello) => {
-                if let Some(cluster) = hello.cluster {
-                    network.identity.join(cluster)?;
-                    return Ok(());
-                }
-            }
-            Err(error) => tracing::info!(%error, "waiting for the metadata nodes"),
-        }
-        tokio::time::sleep(Duration::from_millis(300)).await;
-    }
 }

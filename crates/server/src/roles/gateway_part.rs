@@ -1,6 +1,6 @@
 //! The gateway part of a process: S3 over the object layer, behind the edge.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use objects::Objects;
 use s3::{RootCredentials, S3Service};
@@ -8,7 +8,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{GatewaySection, WorkersSection},
+    config::{GatewaySection, LifecycleSection, WorkersSection},
     credentials::Credentials,
     error::UserError,
 };
@@ -18,6 +18,7 @@ pub(crate) struct GatewayPart {
     /// Where it listens.
     pub(crate) address: SocketAddr,
     objects: Objects,
+    s3: S3Service,
     task: JoinHandle<()>,
 }
 
@@ -28,12 +29,16 @@ impl GatewayPart {
         objects: Objects,
         credentials: &Credentials,
         section: &GatewaySection,
+        lifecycle: &LifecycleSection,
         stop: CancellationToken,
     ) -> anyhow::Result<Self> {
         let address = listener.local_addr()?;
         let settings = s3::Settings {
             region: section.region.clone(),
             domains: section.domains.clone(),
+            website_domain: Some(section.website_domain.clone()).filter(|it| !it.is_empty()),
+            lifecycle_day_ms: lifecycle.day_ms(),
+            access_log_interval: Duration::from_secs(section.access_log_seconds.max(1)),
             ..s3::Settings::default()
         };
         let root = RootCredentials {
@@ -42,19 +47,21 @@ impl GatewayPart {
         };
         let service = S3Service::new(objects.clone(), root, settings)
             .map_err(|error| UserError::new(format!("gateway: {error}")))?;
+        let s3 = service.clone();
         let task = tokio::spawn(async move {
             let shutdown = stop.cancelled_owned();
             gateway::Gateway::new(service, gateway::Settings::default())
                 .serve(listener, shutdown)
                 .await;
         });
-        Ok(Self { address, objects, task })
+        Ok(Self { address, objects, s3, task })
     }
 
     /// Returns once the last request has been answered and what requests left behind
     /// (confirmations, clean-up) is done.
     pub(crate) async fn finished(self) -> anyhow::Result<()> {
         self.task.await?;
+        self.s3.settle().await;
         self.objects.settle().await;
         Ok(())
     }

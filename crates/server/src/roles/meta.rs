@@ -111,7 +111,9 @@ pub(crate) async fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::
     );
     let leads = part.node.clone();
     let workers =
-        workers_part::start(objects, &config.workers, stop.clone(), move || leads.leads_root());
+        workers_part::start(objects, &config.workers, &config.lifecycle, stop.clone(), move || {
+            leads.leads_root()
+        });
     let source = Arc::new(Source::new(network.metadata.clone(), workers.clone()));
     let (admin, admin_task) =
         admin_port::serve(admin_listener, source, metrics, credentials.as_ref(), stop.clone())?;

@@ -1,13 +1,19 @@
 //! Listeners, and the connections to the other nodes of a cluster.
 
-use std::{collections::BTreeMap, io::ErrorKind, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, io::ErrorKind, net::SocketAddr, sync::Arc, time::Duration};
 
 use cluster::{DataNodes, DiskClient, DiskDeadlines, MapCache, MetadataClient, MetadataSettings};
-use proto::{ChannelSettings, ClusterSecret, Identity, Peers, Timeouts, meta::MetaService};
+use proto::{
+    ChannelSettings, ClusterSecret, Identity, Peers, Timeouts,
+    meta::{Hello, MetaService},
+};
 use tokio::net::TcpListener;
 use types::{ClusterId, NodeId};
 
 use crate::{config::Config, error::UserError};
+
+/// The pause between two rounds of asking which cluster this is.
+const ASK_AGAIN: Duration = Duration::from_millis(300);
 
 /// Binds, or says in one line what is in the way.
 pub(crate) async fn bind(address: SocketAddr, what: &str) -> Result<TcpListener, UserError> {
@@ -70,6 +76,28 @@ impl Network {
             Arc::new(MetadataClient::new(nodes, map.clone(), MetadataSettings::default()));
         let disks = Arc::new(DiskClient::new(map, data_nodes, DiskDeadlines::default()));
         Self { identity, peers, metadata, disks }
+    }
+
+    /// Learns the cluster's id from its metadata nodes, however long they take, and shows it
+    /// from here on. Refused if the node belongs to another cluster. Cancel by dropping it.
+    pub(crate) async fn join(&self) -> Result<ClusterId, UserError> {
+        loop {
+            match self.metadata.hello(NodeId(0)).await {
+                Ok(Hello { cluster: Some(cluster), .. }) => {
+                    self.identity.join(cluster).map_err(|error| {
+                        UserError::new(format!(
+                            "the folder of this node belongs to another cluster: {error}"
+                        ))
+                    })?;
+                    return Ok(cluster);
+                }
+                Ok(Hello { cluster: None, .. }) => {
+                    tracing::info!("waiting for the metadata nodes to found the cluster");
+                }
+                Err(error) => tracing::info!(%error, "waiting for the metadata nodes"),
+            }
+            tokio::time::sleep(ASK_AGAIN).await;
+        }
     }
 
     /// Keeps the cluster map fresh for as long as the process lives.

@@ -15,7 +15,10 @@ use repair::{ShardRepairer, Workers};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::{admin_source::WorkerList, config::WorkersSection};
+use crate::{
+    admin_source::WorkerList,
+    config::{LifecycleSection, WorkersSection},
+};
 
 /// How often leadership is looked at.
 const LOOK: Duration = Duration::from_millis(500);
@@ -30,10 +33,11 @@ pub(crate) struct WorkersPart {
 pub(crate) fn start(
     objects: Objects,
     section: &WorkersSection,
+    lifecycle: &LifecycleSection,
     stop: CancellationToken,
     leads: impl Fn() -> bool + Send + 'static,
 ) -> Arc<WorkersPart> {
-    let settings = settings(section);
+    let settings = repair::Settings { lifecycle_day_ms: lifecycle.day_ms(), ..settings(section) };
     run(stop, leads, move || repair::start(&objects, &settings))
 }
 

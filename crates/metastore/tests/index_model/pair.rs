@@ -1,0 +1,361 @@
+//! The machine and the model side by side, and what must hold of the machine's rows.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use consensus::{ApplyContext, KvRead, MemoryKv, StateMachine};
+use metastore::{
+    IndexMachine,
+    api::{
+        self, IndexAnswer, IndexCommand, IndexQuery, IndexView,
+        index::{Data, Garbage, ObjectUpdate},
+    },
+    index::evaluate,
+    keys::{index as keys, successor},
+    model::IndexModel,
+    rows::{AppliedWrite, PartRow, RowValue, VersionRow},
+};
+use types::{
+    BlobId, BucketId, BucketSettings, Condition, Content, ObjectHead, UnixMillis, VersionId,
+    Versioning,
+};
+
+use crate::{
+    common::{self, Dice, Known, KnownVersion, Source},
+    planted_bugs::{Bug, BuggyKv},
+};
+
+/// The machine and the model, side by side.
+#[derive(Default)]
+pub(crate) struct Pair {
+    pub(crate) rows: MemoryKv,
+    pub(crate) model: IndexModel,
+    pub(crate) index: u64,
+    /// The leader's clock, which may go back.
+    pub(crate) time: UnixMillis,
+    pub(crate) source: Source,
+    /// Blobs of accepted writes.
+    pub(crate) accepted: BTreeSet<BlobId>,
+    pub(crate) collected: BTreeSet<BlobId>,
+    /// The answer to the last step.
+    pub(crate) answer: Option<IndexAnswer>,
+    pub(crate) bug: Option<Bug>,
+}
+
+impl Pair {
+    /// Two open buckets; the dice say with which settings.
+    pub(crate) fn new(dice: u8) -> Self {
+        Self::with([common::settings(dice), common::settings(dice.rotate_left(4))])
+    }
+
+    pub(crate) fn with(settings: [BucketSettings; 2]) -> Self {
+        let mut pair = Pair { time: UnixMillis(1_000_000), ..Self::default() };
+        for (bucket, settings) in [1, 4].map(common::bucket).into_iter().zip(settings) {
+            let open = IndexCommand::OpenBucket { bucket, settings };
+            assert_eq!(pair.apply(&open), IndexAnswer::Done);
+        }
+        pair
+    }
+
+    pub(crate) fn machine(&mut self, command: &IndexCommand) -> IndexAnswer {
+        self.index += 1;
+        let context = ApplyContext { index: self.index, now: self.time };
+        let mut command = command.clone();
+        if let Some(Bug::Command(change)) = self.bug {
+            change(&mut command);
+        }
+        let mut rows = BuggyKv(&mut self.rows, self.bug);
+        let answer = IndexMachine.apply(&mut rows, context, &api::encode(&command)).unwrap();
+        api::decode(&answer).unwrap()
+    }
+
+    pub(crate) fn apply(&mut self, command: &IndexCommand) -> IndexAnswer {
+        if let IndexCommand::Collected { rows } = command {
+            let gone = rows.iter().filter_map(|row| match self.model.garbage.get(row) {
+                Some(Garbage::Blob(blob)) => Some(blob.id),
+                _ => None,
+            });
+            self.collected.extend(gone.collect::<Vec<_>>());
+        }
+        let answer = self.machine(command);
+        assert_eq!(answer, self.model.apply(self.time, command), "{command:?}");
+        match (command, &answer) {
+            (IndexCommand::PutObject { data, .. }, IndexAnswer::Object(_)) => self.accept(data),
+            (IndexCommand::PutPart { part, .. }, IndexAnswer::Done) => self.accept(&part.data),
+            _ => {}
+        }
+        answer
+    }
+
+    pub(crate) fn accept(&mut self, data: &Data) {
+        if let Data::Blob { blob, .. } = data {
+            self.accepted.insert(blob.id);
+        }
+    }
+
+    pub(crate) fn ask(&self, query: &IndexQuery) -> IndexView {
+        let view = match self.bug {
+            Some(Bug::NoScanInQueries(kind)) => {
+                evaluate(&BuggyKv(&mut self.rows.clone(), Some(Bug::NoScan(kind))), query)
+            }
+            _ => evaluate(&self.rows, query),
+        };
+        let view = view.unwrap();
+        assert_eq!(view, self.model.query(query), "{query:?}");
+        view
+    }
+
+    pub(crate) fn known(&self) -> Known {
+        let versions = self.model.versions.iter().flat_map(|((bucket, key), versions)| {
+            versions.iter().map(|version| KnownVersion {
+                bucket: *bucket,
+                key: key.clone(),
+                id: version.id,
+                name: version.name,
+                upload: match version.object.as_ref().map(|head| &head.content) {
+                    Some(Content::Parts { upload, .. }) => Some(*upload),
+                    _ => None,
+                },
+            })
+        });
+        Known {
+            garbage: self.model.garbage.keys().copied().collect(),
+            versions: versions.collect(),
+        }
+    }
+
+    /// All that listings show.
+    pub(crate) fn ask_all(&self) {
+        for bucket in [1, 4].map(common::bucket) {
+            let (prefix, delimiter, limit) = (String::new(), None, 1000);
+            self.ask(&IndexQuery::Settings { bucket });
+            let (p, d) = (prefix.clone(), delimiter.clone());
+            self.ask(&IndexQuery::List { bucket, prefix: p, delimiter: d, after: None, limit });
+            self.ask(&IndexQuery::Versions { bucket, prefix, delimiter, after: None, limit });
+        }
+        self.ask(&IndexQuery::Repairs { after: None, limit: 1000 });
+    }
+
+    pub(crate) fn step(&mut self, dice: Dice) {
+        // Seconds, minutes, the end of what is remembered; sometimes back.
+        let passed = [0, 0, 1, 5, 1000, 61_000, 500_000, 901_000];
+        self.time = match dice[9] {
+            255 => UnixMillis(self.time.0.saturating_sub(70_000)),
+            dice => self.time.plus(passed[usize::from(dice) % passed.len()]),
+        };
+        let command = self.source.command(dice, self.time, &self.known());
+        self.answer = Some(self.apply(&command));
+    }
+
+    /// Rows of a kind.
+    pub(crate) fn scan(&self, prefix: &[u8]) -> Vec<(Vec<u8>, Bytes)> {
+        self.rows
+            .scan(prefix, successor(prefix).as_deref())
+            .map(|row| row.map(|(key, value)| (key.to_vec(), value)).unwrap())
+            .collect()
+    }
+
+    /// Every accepted blob is in exactly one place; every part row has exactly one owner.
+    pub(crate) fn check_storage(&self) {
+        let mut places: BTreeMap<BlobId, Vec<String>> = BTreeMap::new();
+        let mut owners: Vec<Vec<u8>> = Vec::new();
+        let mut objects: Vec<(BucketId, String, ObjectHead)> = Vec::new();
+        for (row, value) in self.scan(b"C") {
+            let key = keys::key_of_head(&row).unwrap().to_owned();
+            objects.push((bucket_of(&row), key, ObjectHead::decode(&value).unwrap()));
+        }
+        for (row, value) in self.scan(b"V") {
+            if let Some(head) = VersionRow::decode(&value).unwrap().object() {
+                objects.push((bucket_of(&row), keys::of_version(&row).unwrap().0, head.clone()));
+            }
+        }
+        for (bucket, key, head) in objects {
+            match head.content {
+                Content::Inline(bytes) => assert_eq!(bytes.len() as u64, head.size),
+                Content::Blob(blob) => {
+                    assert_eq!(blob.size, head.size);
+                    places.entry(blob.id).or_default().push(format!("{key} {}", head.version));
+                }
+                Content::Parts { upload, count } => {
+                    let prefix = keys::parts_of(bucket, &key, upload);
+                    let parts = self.scan(&prefix);
+                    assert_eq!(parts.len(), usize::from(count));
+                    let sizes = parts.iter().map(|(_, part)| PartRow::decode(part).unwrap().size);
+                    assert_eq!(sizes.sum::<u64>(), head.size);
+                    owners.push(prefix);
+                }
+            }
+        }
+        for (key, _) in self.scan(b"U") {
+            let (name, upload) = keys::of_upload(&key).unwrap();
+            owners.push(keys::parts_of(bucket_of(&key), &name, upload));
+        }
+        for (key, value) in self.scan(b"G") {
+            match Garbage::decode(&value).unwrap() {
+                Garbage::Blob(blob) => {
+                    places.entry(blob.id).or_default().push(format!("garbage {key:02x?}"));
+                    assert!(self.rows.get(&keys::repair(blob.id)).unwrap().is_none());
+                }
+                Garbage::Upload { bucket, key, upload } => {
+                    owners.push(keys::parts_of(bucket, &key, upload));
+                }
+            }
+        }
+        for (key, value) in self.scan(b"P") {
+            let owned = owners.iter().filter(|prefix| key.starts_with(prefix)).count();
+            assert_eq!(owned, 1, "owners of {key:02x?}");
+            if let Some(blob) = PartRow::decode(&value).unwrap().blob() {
+                places.entry(blob.id).or_default().push(format!("part {key:02x?}"));
+            }
+        }
+        for blob in &self.accepted {
+            let found = places.get(blob).map_or(0, Vec::len);
+            let gone = usize::from(self.collected.contains(blob));
+            assert_eq!(found + gone, 1, "{blob}: {:?} or collected {gone}", places.get(blob));
+        }
+        assert!(places.keys().all(|blob| self.accepted.contains(blob)));
+    }
+
+    /// The rules at the top of `index/versions.rs`, on the raw rows.
+    pub(crate) fn check_versions(&self) {
+        type Key = (BucketId, String);
+        let mut heads = BTreeMap::<Key, ObjectHead>::new();
+        for (row, value) in self.scan(b"C") {
+            let key = keys::key_of_head(&row).unwrap().to_owned();
+            let head = ObjectHead::decode(&value).unwrap();
+            assert_eq!(head.modified, head.version.at);
+            heads.insert((bucket_of(&row), key), head);
+        }
+        let mut others = BTreeMap::<Key, Vec<(VersionId, VersionRow)>>::new();
+        let mut numbers: BTreeSet<u64> = heads.values().map(|head| head.version.number).collect();
+        assert_eq!(numbers.len(), heads.len(), "a version number is used twice");
+        for (row, value) in self.scan(b"V") {
+            let (key, id) = keys::of_version(&row).unwrap();
+            let value = VersionRow::decode(&value).unwrap();
+            match &value {
+                VersionRow::Object(head) => assert_eq!((head.version, head.modified), (id, id.at)),
+                VersionRow::Marker { modified, .. } => assert_eq!(*modified, id.at),
+            }
+            assert!(numbers.insert(id.number), "a version number is used twice");
+            others.entry((bucket_of(&row), key)).or_default().push((id, value));
+        }
+        let nulls: BTreeMap<Key, VersionId> = self
+            .scan(b"O")
+            .into_iter()
+            .map(|(row, value)| {
+                let key = String::from_utf8(row[9..].to_vec()).unwrap();
+                ((bucket_of(&row), key), VersionId::decode(&value).unwrap())
+            })
+            .collect();
+        for (key, versions) in &others {
+            assert!(versions.is_sorted_by(|a, b| a.0 > b.0));
+            let (latest, row) = &versions[0];
+            match heads.get(key) {
+                Some(head) => assert!(head.version > *latest, "{key:?}"),
+                None => assert!(row.object().is_none(), "{key:?}: nothing was promoted"),
+            }
+            let null: Vec<_> =
+                versions.iter().filter(|(_, row)| row.is_null()).map(|(id, _)| *id).collect();
+            let in_head = heads.get(key).is_some_and(|head| head.null);
+            assert!(null.len() + usize::from(in_head) <= 1, "{key:?} has two null versions");
+            assert_eq!(null.first(), nulls.get(key), "{key:?}");
+        }
+        assert!(nulls.keys().all(|key| others.contains_key(key)));
+        for (bucket, settings) in &self.model.gates {
+            if settings.is_some_and(|settings| settings.versioning == Versioning::Off) {
+                assert!(others.keys().all(|(other, _)| other != bucket));
+                assert!(heads.iter().all(|((other, _), head)| other != bucket || head.null));
+            }
+        }
+    }
+
+    /// The rows of applied writes and those of their age name each other.
+    pub(crate) fn check_writes(&self) {
+        let by_id: BTreeSet<_> = self
+            .scan(b"S")
+            .into_iter()
+            .map(|(key, value)| {
+                let write = types::WriteId::from_bytes(key[1..17].try_into().unwrap());
+                keys::applied_at(AppliedWrite::decode(&value).unwrap().at, write, key[17])
+            })
+            .collect();
+        let by_age: BTreeSet<_> = self.scan(b"T").into_iter().map(|(key, _)| key).collect();
+        assert_eq!(by_id, by_age);
+    }
+
+    pub(crate) fn collect_all_garbage(&mut self) {
+        while !self.model.garbage.is_empty() {
+            let (row, garbage) = self.model.garbage.first_key_value().unwrap();
+            let (row, is_blob) = (*row, matches!(garbage, Garbage::Blob(_)));
+            self.apply(&match is_blob {
+                true => IndexCommand::Collected { rows: vec![row] },
+                false => IndexCommand::ExpandGarbage { row },
+            });
+        }
+    }
+
+    /// Deletes everything and collects it: nothing may be left.
+    pub(crate) fn check_nothing_is_left(&mut self) {
+        let gates = self.model.gates.iter().filter(|(_, settings)| settings.is_some());
+        let buckets: Vec<BucketId> = gates.map(|(bucket, _)| *bucket).collect();
+        // Every retention ends some day, and then whatever is held is let go.
+        self.time = self.model.now.plus(400 * 24 * 3600 * 1000);
+        let mut number = 1_000_000;
+        for ((bucket, key), mut versions) in self.model.versions.clone() {
+            if key.len().is_multiple_of(2) {
+                versions.reverse();
+            }
+            for version in versions {
+                number += 2;
+                let (key, name) = (key.clone(), version.name);
+                if version.object.is_some_and(|it| it.attributes.lock.legal_hold == Some(true)) {
+                    let release = IndexCommand::UpdateObject {
+                        bucket,
+                        key: key.clone(),
+                        version: Some(name),
+                        update: ObjectUpdate::LegalHold(false),
+                        write: common::write_id(number),
+                    };
+                    assert!(matches!(self.apply(&release), IndexAnswer::Object(_)));
+                }
+                let delete = IndexCommand::DeleteObject {
+                    bucket,
+                    key,
+                    version: Some(name),
+                    condition: Condition::None,
+                    bypass_governance: false,
+                    write: common::write_id(number + 1),
+                };
+                let answer = self.apply(&delete);
+                assert!(
+                    matches!(answer, IndexAnswer::Deleted { existed: true, version, .. } if version == Some(name))
+                );
+                self.check_versions();
+            }
+        }
+        for (number, ((bucket, key), upload)) in self.model.uploads.clone().into_keys().enumerate()
+        {
+            let write = common::write_id(2_000_000 + number as u64);
+            let abort = IndexCommand::AbortUpload { bucket, key, upload, write };
+            assert_eq!(self.apply(&abort), IndexAnswer::Done);
+        }
+        self.check_storage();
+        for bucket in buckets {
+            assert_eq!(self.apply(&IndexCommand::SealBucket { bucket }), IndexAnswer::Done);
+        }
+        self.collect_all_garbage();
+        self.check_storage();
+        for kind in [b"C", b"V", b"O", b"U", b"P", b"G", b"R"] {
+            assert_eq!(self.scan(kind), [], "rows of kind {}", kind[0] as char);
+        }
+        assert_eq!(self.collected, self.accepted);
+        // After the memory of writes has passed, their rows go too, whatever there were.
+        self.time = self.model.now.plus(1_000_000);
+        self.apply(&IndexCommand::Tick);
+        assert_eq!(self.scan(b"S").len() + self.scan(b"T").len(), 0);
+    }
+}
+
+fn bucket_of(row: &[u8]) -> BucketId {
+    BucketId(u64::from_be_bytes(row[1..9].try_into().unwrap()))
+}

@@ -1,0 +1,80 @@
+//! How far the walk of a day has come, as the root group keeps it.
+
+use serde::{Deserialize, Serialize};
+use types::UploadId;
+
+use super::walk::Walk;
+
+/// Where a page of uploads begins.
+pub(super) type AfterUpload = Option<(String, Option<UploadId>)>;
+
+/// How far the walk has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Cursor {
+    /// The day of the walk, counted from the epoch.
+    pub(super) day: u64,
+    /// Whether that walk has ended.
+    pub(super) done: bool,
+    /// The last bucket that was walked to its end.
+    pub(super) last: String,
+    /// The bucket being walked, and where.
+    pub(super) at: Option<(String, Stage)>,
+}
+
+/// What of a bucket is being walked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Stage {
+    /// Its versions.
+    Versions(Walk),
+    /// Its uploads in progress.
+    Uploads(AfterUpload),
+}
+
+/// The version of the stored form.
+const VERSION: u8 = 1;
+
+impl Default for Cursor {
+    /// Before the first walk.
+    fn default() -> Self {
+        Self { day: 0, done: true, last: String::new(), at: None }
+    }
+}
+
+impl Cursor {
+    /// The beginning of a day's walk.
+    pub(super) fn begin(day: u64) -> Self {
+        Self { day, done: false, last: String::new(), at: None }
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        postcard::to_extend(self, vec![VERSION])
+            .expect("a cursor is plain data and a Vec grows as needed")
+    }
+
+    /// `None` for what another version wrote: the walk begins again, which does no harm.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        match bytes.split_first() {
+            Some((&VERSION, rest)) => postcard::from_bytes(rest).ok(),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_comes_back_as_it_was() {
+        for cursor in [
+            Cursor::default(),
+            Cursor::begin(7),
+            Cursor { at: Some(("b".into(), Stage::Versions(Walk::default()))), ..Cursor::begin(7) },
+            Cursor { at: Some(("b".into(), Stage::Uploads(None))), ..Cursor::begin(7) },
+        ] {
+            assert_eq!(Cursor::decode(&cursor.encode()), Some(cursor));
+        }
+        assert_eq!(Cursor::decode(&[]), None);
+        assert_eq!(Cursor::decode(&[9, 0, 0]), None);
+    }
+}
