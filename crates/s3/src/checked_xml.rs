@@ -1,7 +1,8 @@
-//! Digests of XML bodies (a delete list, a completion, a bucket configuration).
+//! XML bodies (a delete list, a completion, a bucket configuration): their digests, and elements
+//! that do not belong into them.
 //!
-//! s3s parses those bodies and keeps no bytes, so they are verified on their way to it: at
-//! a mismatch the body fails, and the service answers with the reason kept here.
+//! s3s parses those bodies and tells nobody what it skipped, so they are verified on their way to
+//! it: the body fails at its end, and the service answers with the reason kept here.
 
 use std::{
     pin::Pin,
@@ -14,13 +15,14 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use md5::Md5;
 use objects::BodyError;
-use s3s::{S3Error, S3Result, StdError};
+use s3s::{S3Error, S3ErrorCode, S3Result, StdError};
 use sha2::{Digest, Sha256};
 
 use crate::{
     body::content_md5,
     checksum::{self, Declared, Hasher},
     errors::{self, CONTENT_MD5, PAYLOAD_SHA256},
+    known_xml,
 };
 
 /// Why the body was refused, for whoever answers.
@@ -103,6 +105,8 @@ impl Checks {
 pub(crate) struct CheckedXml<B> {
     inner: Pin<Box<B>>,
     checks: Option<Checks>,
+    /// What came so far. The library stops at the bound of its own copy (`xml_bytes_max`).
+    document: Vec<u8>,
     refusal: Refusal,
 }
 
@@ -115,7 +119,7 @@ impl<B> CheckedXml<B> {
         refusal: Refusal,
     ) -> S3Result<Self> {
         let checks = Some(Checks::of(headers, with_checksum)?);
-        Ok(Self { inner: Box::pin(inner), checks, refusal })
+        Ok(Self { inner: Box::pin(inner), checks, document: Vec::new(), refusal })
     }
 }
 
@@ -134,8 +138,10 @@ where
         let item = std::task::ready!(self.inner.as_mut().poll_frame(context));
         Poll::Ready(match item {
             Some(Ok(frame)) => {
-                if let (Some(checks), Some(bytes)) = (&mut self.checks, frame.data_ref()) {
+                let this = &mut *self;
+                if let (Some(checks), Some(bytes)) = (&mut this.checks, frame.data_ref()) {
                     checks.update(bytes);
+                    this.document.extend_from_slice(bytes);
                 }
                 Some(Ok(frame))
             }
@@ -150,7 +156,20 @@ where
                     self.refusal.set(errors::from_body(error.clone()));
                     Some(Err(Box::new(error)))
                 }
-                _ => None,
+                Some(Ok(())) => match known_xml::unknown_element(&self.document) {
+                    Some(name) => {
+                        let message = format!(
+                            "The XML you provided was not well-formed or did not validate against \
+                             our published schema: it has an element {name:?} that does not belong \
+                             there."
+                        );
+                        self.refusal
+                            .set(S3Error::with_message(S3ErrorCode::MalformedXML, message.clone()));
+                        Some(Err(message.into()))
+                    }
+                    None => None,
+                },
+                None => None,
             },
         })
     }

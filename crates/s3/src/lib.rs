@@ -29,6 +29,7 @@ mod errors;
 mod get;
 mod hashing;
 mod host;
+mod known_xml;
 mod lifecycle;
 mod list;
 mod list_uploads;
