@@ -14,5 +14,6 @@ mod writer;
 
 pub(crate) use line::{Line, Seen};
 pub(crate) use logged::Logged;
+pub use logged::RemoteAddress;
 pub(crate) use setting::{Layout, Setting};
 pub(crate) use writer::AccessLogs;

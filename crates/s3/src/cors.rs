@@ -15,7 +15,7 @@ use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, dto::*};
 use crate::{
     api::Api,
     errors::{custom, from_objects},
-    service::{ResponseBody, empty},
+    response::{ResponseBody, empty},
     text,
 };
 use rules::{Asked, CorsRules, METHODS};

@@ -1,13 +1,13 @@
 //! The S3 protocol over the object layer. This is the only crate that sees s3s; its
 //! public API speaks `http` types.
 //!
-//! Reading order: [`service`] (one request in, one response out), `api` (which operations
-//! exist), then one file per verb family (`buckets`, `versioning`, `put`, `get`, `delete`,
+//! Reading order: [`service`] (one request in, one response out), `implemented` (which operations
+//! exist), `api` (what they work with), then one file per verb family (`buckets`, `versioning`, `put`, `get`, `delete`,
 //! `copy`, `list`, `list_versions`, `multipart`, `list_uploads`, `attributes`, `tagging`,
-//! `object_lock`), then what they share: `body` and `hashing` (where bytes come from and how
+//! `object_lock`, `lifecycle`, `logging`), then what they share: `body` and `hashing` (where bytes come from and how
 //! they are verified), `checksum`, `range`, `conditions`, `metadata`, `delete_marker`,
 //! `unsupported` (what is refused with 501 instead of being ignored), `own_xml` and `errors`.
-//! Beside the API lie `cors`, `website` and `post_form`; [`operations`] lists what works of the
+//! Beside the API lie `cors`, `website`, `post_form` and `access_log`; [`operations`] lists what works of the
 //! whole model.
 
 mod access;
@@ -29,6 +29,7 @@ mod errors;
 mod get;
 mod hashing;
 mod host;
+mod implemented;
 mod known_xml;
 mod lifecycle;
 mod list;
@@ -43,13 +44,17 @@ mod own_xml;
 mod post_form;
 mod put;
 mod range;
+mod response;
 pub mod service;
 mod settings;
 mod tagging;
 mod text;
 mod unsupported;
+mod versioned_buckets;
 mod versioning;
 mod website;
 
-pub use service::{Operation, RemoteAddress, ResponseBody, S3Service};
+pub use access_log::RemoteAddress;
+pub use response::{Operation, ResponseBody};
+pub use service::S3Service;
 pub use settings::{RootCredentials, Settings, SettingsError};

@@ -4,7 +4,7 @@
 
 use http::Method;
 
-use crate::api::IMPLEMENTED;
+use crate::implemented::IMPLEMENTED;
 
 /// What the path of a request names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use s3s::{
     xml::{SerResult, Serializer},
 };
 
-use crate::service::{ResponseBody, full};
+use crate::response::{ResponseBody, full};
 
 /// The namespace of every S3 document.
 const NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";

@@ -34,7 +34,8 @@ use crate::{
     errors::{from_objects, invalid_argument, invalid_request, not_implemented},
     host::Place,
     metadata,
-    service::{ResponseBody, S3Service, empty, full},
+    response::{ResponseBody, empty, full},
+    service::S3Service,
     text, unsupported, versioning,
 };
 use form::Form;

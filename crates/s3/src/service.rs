@@ -5,57 +5,38 @@
 //! that AWS ignores.
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{Method, Request, Response, StatusCode, header};
 use http_body::Body;
-use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
+use http_body_util::BodyExt;
 use objects::Objects;
 use s3s::{
     S3Error, StdError,
     config::{S3Config, StaticConfigProvider},
     service::S3ServiceBuilder,
 };
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use crate::{
     RootCredentials, Settings, SettingsError,
     access::{Access, Grant, OperationSlot, SignatureOnly},
     access_log::{AccessLogs, Logged},
-    api::{Api, SharedApi},
+    api::Api,
     auth::RootAuth,
     checked_xml::{CheckedXml, Refusal},
     cors::{self, CrossOrigin},
     early,
     errors::not_implemented,
     host::{Hosts, Place},
+    implemented::SharedApi,
     own_xml, post_form,
     range::{self, Verdict},
-    text,
-    versioning::VersionedBuckets,
+    response::{Operation, ResponseBody, complete_error, render},
+    versioned_buckets::VersionedBuckets,
     website::Visit,
 };
 
-/// A response's body.
-pub type ResponseBody = UnsyncBoxBody<Bytes, StdError>;
-
-/// The name of the S3 operation that a request was, as `GetObject`: in the extensions of
-/// the response. Missing if the request was refused before that was known.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Operation(pub String);
-
-/// The code of the error that a response is: in its extensions, for the access log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ErrorCode(pub(crate) String);
-
-/// The address of the client: whoever has the connection puts it into the extensions of the
-/// request. Only for access logs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RemoteAddress(pub IpAddr);
-
 /// The subresources of objects whose PUT has an XML body.
 const XML_SUBRESOURCES: [&str; 3] = ["tagging", "retention", "legal-hold"];
-
-/// An error response has at most so many bytes, and is completed with the request's id.
-const ERROR_BYTES_MAX: u64 = 64 << 10;
 
 /// The S3 protocol over an object layer. Cheap to clone.
 #[derive(Clone)]
@@ -275,81 +256,4 @@ fn has_xml_body<B>(request: &Request<B>, place: &Place) -> bool {
     let query = request.uri().query().unwrap_or_default();
     let mut names = query.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
     place.is_bucket || names.any(|name| XML_SUBRESOURCES.contains(&name))
-}
-
-/// The XML form of an error.
-fn render(error: S3Error) -> Response<ResponseBody> {
-    match error.to_http_response() {
-        Ok(response) => response.map(|body| body.boxed_unsync()),
-        Err(error) => {
-            tracing::error!(%error, "an error response could not be written");
-            let mut response = Response::new(empty());
-            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-            response
-        }
-    }
-}
-
-/// No bytes.
-pub(crate) fn empty() -> ResponseBody {
-    full(Bytes::new())
-}
-
-/// These bytes.
-pub(crate) fn full(bytes: Bytes) -> ResponseBody {
-    Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
-}
-
-/// The text of an error's body; empty if it is longer than an error's.
-pub(crate) async fn error_text(response: Response<ResponseBody>) -> String {
-    let body = response.into_body();
-    if body.size_hint().exact().is_none_or(|bytes| bytes > ERROR_BYTES_MAX) {
-        return String::new();
-    }
-    match body.collect().await {
-        Ok(body) => String::from_utf8_lossy(&body.to_bytes()).into_owned(),
-        Err(_) => String::new(),
-    }
-}
-
-/// Adds `Resource`, `RequestId` and `HostId` to an error's XML, as AWS has them, and `Region`
-/// where it is what was wrong.
-async fn complete_error(
-    response: Response<ResponseBody>,
-    resource: &str,
-    request_id: &str,
-    region: &str,
-    head: bool,
-) -> Response<ResponseBody> {
-    let (mut parts, body) = response.into_parts();
-    if body.size_hint().exact().is_none_or(|bytes| bytes > ERROR_BYTES_MAX) {
-        return Response::from_parts(parts, body);
-    }
-    let bytes = match body.collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(_) => Bytes::new(),
-    };
-    let text = String::from_utf8_lossy(&bytes);
-    let code = text.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
-    let region = match code {
-        Some((early::REGION_CODE, _)) => format!("<Region>{region}</Region>"),
-        _ => String::new(),
-    };
-    if let Some((code, _)) = code {
-        parts.extensions.insert(ErrorCode(code.to_owned()));
-    }
-    if head || bytes.is_empty() {
-        parts.headers.remove(header::CONTENT_LENGTH);
-        return Response::from_parts(parts, empty());
-    }
-    let completed = match text.strip_suffix("</Error>") {
-        Some(start) if !text.contains("<RequestId>") => Bytes::from(format!(
-            "{start}{region}<Resource>{}</Resource><RequestId>{request_id}</RequestId>\
-             <HostId>{request_id}</HostId></Error>",
-            text::escape_html(resource)
-        )),
-        _ => bytes.clone(),
-    };
-    parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(completed.len()));
-    Response::from_parts(parts, full(completed))
 }

@@ -22,7 +22,8 @@ use crate::{
     api::Api,
     errors::from_objects,
     host::Place,
-    service::{ResponseBody, S3Service, empty},
+    response::{ResponseBody, empty},
+    service::S3Service,
     text,
 };
 use config::{RoutingRule, Website};
@@ -290,7 +291,7 @@ fn problem_of(error: &S3Error) -> Problem {
 /// What the XML of the API's answer says; the answer to a HEAD says nothing.
 async fn problem_of_response(response: Response<ResponseBody>) -> Problem {
     let status = response.status();
-    let xml = crate::service::error_text(response).await;
+    let xml = crate::response::error_text(response).await;
     let element = |name: &str| {
         let (_, rest) = xml.split_once(&format!("<{name}>"))?;
         rest.split_once(&format!("</{name}>")).map(|(text, _)| text::unescape_xml(text))

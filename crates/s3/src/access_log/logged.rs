@@ -1,6 +1,7 @@
 //! A request of a bucket that asks for a log, from its head to the last byte of its answer.
 
 use std::{
+    net::IpAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -18,9 +19,14 @@ use super::{AccessLogs, Line, Seen, Setting};
 use crate::{
     api::Api,
     host::Place,
-    service::{ErrorCode, Operation, RemoteAddress, ResponseBody},
+    response::{ErrorCode, Operation, ResponseBody},
     text,
 };
+
+/// The address of the client: whoever has the connection puts it into the extensions of the
+/// request. Only for access logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RemoteAddress(pub IpAddr);
 
 /// A request whose bucket has a log.
 pub(crate) struct Logged {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::{
-    service::{ResponseBody, full},
+    response::{ResponseBody, full},
     text::escape_html as escape,
 };
 
