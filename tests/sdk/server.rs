@@ -123,7 +123,9 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
 
 /// Real files: this repository's, and those that no Rust project lacks.
 pub(crate) fn files() -> Result<Vec<(String, Vec<u8>)>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the repository")?;
+    // As cargo says now: the binary may have been built from another checkout.
+    let package = std::env::var("CARGO_MANIFEST_DIR").context("run by cargo test")?;
+    let root = Path::new(&package).parent().context("the repository")?;
     ["LICENSE", "Cargo.lock", "tests/Cargo.toml", "tests/sdk/aws_sdk_s3.rs"]
         .into_iter()
         .map(|name| Ok((name.to_owned(), std::fs::read(root.join(name))?)))

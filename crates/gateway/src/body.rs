@@ -19,8 +19,8 @@ use s3::ResponseBody;
 
 /// An unread rest of at most so many bytes is read away after an early answer, for at most
 /// [`DRAIN_TIME`]: a client that still sends would otherwise see a reset connection instead
-/// of the answer. A longer rest costs the connection.
-const DRAIN_BYTES_MAX: u64 = 4 << 20;
+/// of the answer, and a proxy in between often loses it. A longer rest costs the connection.
+const DRAIN_BYTES_MAX: u64 = 64 << 20;
 /// See [`DRAIN_BYTES_MAX`].
 const DRAIN_TIME: Duration = Duration::from_secs(5);
 
