@@ -39,8 +39,6 @@ pub struct LifecycleWorker {
     calendar: Calendar,
     /// `None` until it has been read.
     cursor: Option<Cursor>,
-    /// The rules of the bucket being walked.
-    rules: Option<(String, Lifecycle)>,
     looked_at: u64,
     expired: u64,
     removed: u64,
@@ -71,7 +69,6 @@ impl LifecycleWorker {
             objects,
             calendar: Calendar::with_day_ms(settings.lifecycle_day_ms),
             cursor: None,
-            rules: None,
             looked_at: 0,
             expired: 0,
             removed: 0,
@@ -107,14 +104,14 @@ impl LifecycleWorker {
         }
     }
 
-    /// The first bucket after `bucket` that has rules, and they.
-    async fn next_bucket(&self, bucket: &str) -> Result<Option<(String, Lifecycle)>, Error> {
+    /// The first bucket after `bucket` that has rules.
+    async fn next_bucket(&self, bucket: &str) -> Result<Option<String>, Error> {
         let mut after = Some(bucket.to_owned()).filter(|name| !name.is_empty());
         loop {
             let (buckets, more) = self.objects.buckets("", after.as_deref(), PAGE).await?;
             for bucket in &buckets {
-                if let Some(rules) = self.rules_of(&bucket.name).await? {
-                    return Ok(Some((bucket.name.clone(), rules)));
+                if self.rules_of(&bucket.name).await?.is_some() {
+                    return Ok(Some(bucket.name.clone()));
                 }
             }
             match buckets.last() {
@@ -248,14 +245,12 @@ impl LifecycleWorker {
         Ok(page.next)
     }
 
-    /// One page of the bucket that the cursor is in; the stage after it, `None` at its end.
+    /// One page of the bucket that the cursor is in; the stage after it, `None` at its end. The
+    /// rules are read with every page: who takes one back must not lose the rest of a large
+    /// bucket to it.
     async fn page(&mut self, bucket: &str, stage: Stage) -> Result<Option<Stage>, Error> {
-        let rules = match self.rules.take() {
-            Some((name, rules)) if name == bucket => Some(rules),
-            _ => self.rules_of(bucket).await?,
-        };
-        let Some(rules) = rules else { return Ok(None) };
-        let next = match stage {
+        let Some(rules) = self.rules_of(bucket).await? else { return Ok(None) };
+        Ok(match stage {
             Stage::Versions(walk) => match self.versions(bucket, &rules, walk).await? {
                 Some(walk) => Some(Stage::Versions(walk)),
                 None => Some(Stage::Uploads(None)),
@@ -263,9 +258,7 @@ impl LifecycleWorker {
             Stage::Uploads(after) => {
                 self.uploads(bucket, &rules, after).await?.map(|after| Stage::Uploads(Some(after)))
             }
-        };
-        self.rules = Some((bucket.to_owned(), rules));
-        Ok(next)
+        })
     }
 }
 
@@ -319,8 +312,7 @@ impl Worker for LifecycleWorker {
                 Err(error) => return Err(error),
             },
             None => match self.next_bucket(&cursor.last).await? {
-                Some((bucket, rules)) => {
-                    self.rules = Some((bucket.clone(), rules));
+                Some(bucket) => {
                     Cursor { at: Some((bucket, Stage::Versions(Walk::default()))), ..cursor }
                 }
                 None => Cursor { done: true, ..cursor },

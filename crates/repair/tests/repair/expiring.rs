@@ -195,3 +195,37 @@ async fn a_walk_goes_on_where_another_worker_left_it() {
     assert_eq!(steps, 5);
     assert_eq!(versions(&objects).await, [""; 0]);
 }
+
+#[tokio::test]
+async fn rules_that_are_taken_back_end_nothing_more() {
+    let (cluster, objects) = TestCluster::six().await;
+    for number in 0..1500 {
+        put(&objects, &format!("{number:04}"), &content(1, 1)).await.expect("up");
+    }
+    set(&objects, [expire(1)]).await;
+    cluster.clock.advance(3 * DAY_MS);
+    let mut worker = worker(&objects);
+    for step in ["the bucket is found", "its first page is walked"] {
+        assert_eq!(worker.work().await.expect("a step"), Step::More, "{step}");
+    }
+    objects.set_bucket_config(BUCKET, ConfigKind::Lifecycle, None).await.expect("there");
+    drain(&mut worker).await;
+    assert_eq!(versions(&objects).await.len(), 500);
+}
+
+/// Where versioning is suspended, all that is new is called null.
+#[tokio::test]
+async fn null_markers_with_nothing_under_them_go() {
+    let (cluster, objects) = TestCluster::six().await;
+    for versioning in [Versioning::Enabled, Versioning::Suspended] {
+        let change = BucketChange::Versioning(versioning);
+        objects.configure_bucket(BUCKET, change).await.expect("a change");
+    }
+    put(&objects, "kept", &content(1, 10)).await.expect("up");
+    delete(&objects, "gone").await;
+    set(&objects, [Rule { expired_markers: true, ..Rule::default() }]).await;
+    assert_eq!(versions(&objects).await, ["gone!", "kept"]);
+    cluster.clock.advance(3 * DAY_MS);
+    drain(&mut worker(&objects)).await;
+    assert_eq!(versions(&objects).await, ["kept"]);
+}
