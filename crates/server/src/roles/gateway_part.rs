@@ -13,6 +13,9 @@ use crate::{
     error::UserError,
 };
 
+/// How long the last lines of access logs may take to be delivered when the process ends.
+const LOGS_GRACE: Duration = Duration::from_secs(10);
+
 /// A listening S3 endpoint.
 pub(crate) struct GatewayPart {
     /// Where it listens.
@@ -61,7 +64,11 @@ impl GatewayPart {
     /// (confirmations, clean-up) is done.
     pub(crate) async fn finished(self) -> anyhow::Result<()> {
         self.task.await?;
-        self.s3.settle().await;
+        if tokio::time::timeout(LOGS_GRACE, self.s3.settle()).await.is_err() {
+            tracing::warn!(
+                "access log lines are lost: they could not be delivered in time to stop"
+            );
+        }
         self.objects.settle().await;
         Ok(())
     }
