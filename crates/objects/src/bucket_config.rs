@@ -3,13 +3,18 @@
 //!
 //! Whoever shows or changes a document asks the root group. Whoever obeys one at each request
 //! takes the cached answer: a change reaches every gateway within
-//! [`crate::Settings::bucket_cache_ms`].
+//! [`crate::Settings::bucket_cache_ms`]. Requests that nobody has authenticated can name any
+//! bucket: what they make the root group find out is bounded.
 
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use metastore::api::{RootAnswer, RootCommand, RootQuery, RootView, root::ConfigKind};
+use metastore::api::{
+    RootAnswer, RootCommand, RootQuery, RootView,
+    root::{BUCKET_CONFIG_BYTES_MAX, ConfigKind},
+};
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 use types::{BucketId, UnixMillis};
 
 use crate::{Error, Objects, error::metadata_error, gate::unexpected};
@@ -20,12 +25,22 @@ const CACHED_MAX: usize = 10_000;
 /// Their bytes together: 64 of the largest.
 const CACHED_BYTES_MAX: usize = 64 << 20;
 
+/// Requests that ask the root group about a bucket's name before anybody knows who sent them.
+/// Further ones wait, each on its own connection.
+const STRANGERS_MAX: usize = 32;
+
 type Key = (BucketId, ConfigKind);
 
 /// What documents said lately.
-#[derive(Default)]
 pub(crate) struct ConfigCache {
     state: Mutex<State>,
+    strangers: Semaphore,
+}
+
+impl Default for ConfigCache {
+    fn default() -> Self {
+        Self { state: Mutex::default(), strangers: Semaphore::new(STRANGERS_MAX) }
+    }
 }
 
 #[derive(Default)]
@@ -93,18 +108,41 @@ impl Objects {
     }
 
     /// A document of a bucket, or its absence, at most [`crate::Settings::bucket_cache_ms`]
-    /// old. What was set through this very gateway shows at once.
+    /// old. What was set through this very gateway shows at once. For requests of strangers: of
+    /// those that need the root group, at most [`STRANGERS_MAX`] ask it at a time.
     pub async fn bucket_config_cached(
         &self,
         name: &str,
         kind: ConfigKind,
     ) -> Result<Option<Bytes>, Error> {
-        let key = (self.resolve(name).await?.id, kind);
+        let _turn = match self.inner.buckets.known(name) {
+            Some(_) => None,
+            // Never closed: it only makes strangers wait.
+            None => self.inner.configs.strangers.acquire().await.ok(),
+        };
+        let id = self.resolve(name).await?.id;
+        self.recent_config((id, kind)).await
+    }
+
+    /// The same after an operation on the bucket, which has found out its id: without a
+    /// question of its own about the name. `None` also for a name that this process has not met.
+    pub async fn bucket_config_known(
+        &self,
+        name: &str,
+        kind: ConfigKind,
+    ) -> Result<Option<Bytes>, Error> {
+        match self.inner.buckets.known(name) {
+            Some(id) => self.recent_config((id, kind)).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn recent_config(&self, key: Key) -> Result<Option<Bytes>, Error> {
         let now = UnixMillis(self.clock().now_ms());
         match self.inner.configs.get(key, now) {
             Ok(value) => Ok(value),
             Err(asked) => {
-                let value = self.ask_config(key.0, kind).await?;
+                let value = self.ask_config(key.0, key.1).await?;
                 let valid_ms = self.settings().bucket_cache_ms;
                 self.inner.configs.set(key, value.clone(), &asked, valid_ms);
                 Ok(value)
@@ -112,14 +150,17 @@ impl Objects {
         }
     }
 
-    /// Sets or removes a document of a bucket. At most
-    /// [`metastore::api::root::BUCKET_CONFIG_BYTES_MAX`]; the protocol layer has checked that.
+    /// Sets or removes a document of a bucket; `ConfigTooLarge` above
+    /// [`BUCKET_CONFIG_BYTES_MAX`].
     pub async fn set_bucket_config(
         &self,
         name: &str,
         kind: ConfigKind,
         value: Option<Bytes>,
     ) -> Result<(), Error> {
+        if value.as_ref().is_some_and(|value| value.len() > BUCKET_CONFIG_BYTES_MAX) {
+            return Err(Error::ConfigTooLarge { limit_bytes: BUCKET_CONFIG_BYTES_MAX });
+        }
         let id = self.resolve_fresh(name).await?.id;
         let command = RootCommand::SetBucketConfig { id, kind, name: String::new(), value };
         let answer = self.metadata().root(command).await;

@@ -41,6 +41,12 @@ pub enum Error {
     /// The bucket's versioning and object lock do not allow this change of them.
     #[error("the bucket's versioning or object lock does not allow this change")]
     BucketState,
+    /// A document of a bucket's configuration is too large.
+    #[error("the document has more than {limit_bytes} bytes")]
+    ConfigTooLarge {
+        /// The limit.
+        limit_bytes: usize,
+    },
     /// A multipart object's version was removed between its head and its read: begin again at
     /// the head.
     #[error("the object was replaced while it was being opened")]

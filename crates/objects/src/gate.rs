@@ -41,6 +41,12 @@ impl BucketCache {
         entries.get(name).filter(|(_, until)| now < *until).map(|(bucket, _)| bucket.clone())
     }
 
+    /// The id that a name had when it was last asked for, however long ago; `None` for a name
+    /// that this process has not met, or not found.
+    pub(crate) fn known(&self, name: &str) -> Option<BucketId> {
+        self.entries.lock().get(name).map(|(bucket, _)| bucket.id)
+    }
+
     fn set(&self, bucket: &Bucket, until: UnixMillis) {
         let mut entries = self.entries.lock();
         if entries.len() >= CACHED_MAX {
@@ -101,14 +107,16 @@ impl Objects {
     }
 
     pub(crate) async fn resolve_fresh(&self, name: &str) -> Result<Bucket, Error> {
-        self.inner.buckets.forget(name);
         match self.ask_root(name).await? {
             Some(bucket) if !bucket.deleting => {
                 let until = UnixMillis(self.clock().now_ms()).plus(self.settings().bucket_cache_ms);
                 self.inner.buckets.set(&bucket, until);
                 Ok(bucket)
             }
-            _ => Err(Error::NoSuchBucket(name.to_owned())),
+            _ => {
+                self.inner.buckets.forget(name);
+                Err(Error::NoSuchBucket(name.to_owned()))
+            }
         }
     }
 

@@ -192,9 +192,9 @@ pub(crate) async fn add_headers(
     asked: &CrossOrigin,
     response: &mut Response<ResponseBody>,
 ) {
-    let rules = match rules_of(api, bucket).await {
+    let rules = match api.objects.bucket_config_known(bucket, ConfigKind::Cors).await {
         Ok(Some(rules)) => rules,
-        Ok(None) | Err(objects::Error::NoSuchBucket(_)) => return,
+        Ok(None) => return,
         Err(error) => {
             tracing::warn!(%error, bucket, "an answer has no CORS headers");
             return;

@@ -104,6 +104,13 @@ pub(crate) fn from_objects(error: Error) -> S3Error {
             S3ErrorCode::BadDigest,
             "The checksum you specified did not match the calculated checksum.",
         ),
+        Error::ConfigTooLarge { limit_bytes } => custom(
+            "MaxMessageLengthExceeded",
+            StatusCode::BAD_REQUEST,
+            format!(
+                "Your request was too large: the configuration is stored in at most {limit_bytes} bytes."
+            ),
+        ),
         Error::InvalidRange { size } => invalid_range(size),
         Error::Body(error) => from_body(error),
         Error::Replaced => with(
@@ -228,6 +235,7 @@ mod tests {
             (Error::PartTooSmall { number: 3, size: 1 }, "EntityTooSmall", 400),
             (Error::SizeMismatch { actual: 7 }, "InvalidRequest", 400),
             (Error::ChecksumMismatch, "BadDigest", 400),
+            (Error::ConfigTooLarge { limit_bytes: 7 }, "MaxMessageLengthExceeded", 400),
             (Error::InvalidRange { size: 7 }, "InvalidRange", 416),
             (Error::Body(BodyError::Incomplete("x".into())), "IncompleteBody", 400),
             (Error::Body(BodyError::TooLarge { limit_bytes: 5 }), "EntityTooLarge", 400),

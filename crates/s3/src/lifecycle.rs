@@ -26,7 +26,7 @@ pub(crate) async fn expiration(
     head: &ObjectHead,
 ) -> Option<Expiration> {
     // A header that cannot be told now is left out: the answer itself is there.
-    let stored = api.objects.bucket_config_cached(bucket, ConfigKind::Lifecycle).await.ok()??;
+    let stored = api.objects.bucket_config_known(bucket, ConfigKind::Lifecycle).await.ok()??;
     let rules = Lifecycle::decode(&stored).ok()?;
     let subject = Subject {
         key,

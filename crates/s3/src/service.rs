@@ -96,7 +96,7 @@ impl S3Service {
         B::Error: Into<StdError>,
     {
         let place = Place::of(&request, &self.hosts);
-        let logged = Logged::of(&self.api, &request, &place, request_id).await;
+        let logged = Logged::of(&self.api, &request, &place, request_id);
         let cross_origin = CrossOrigin::of(request.method(), request.headers());
         let preflight = request.method() == Method::OPTIONS;
         let mut response = if place.website && !preflight {
@@ -111,10 +111,7 @@ impl S3Service {
             cors::add_headers(&self.api, bucket, asked, &mut response).await;
         }
         match logged {
-            Some(logged) => {
-                let owner = self.api.owner().id.unwrap_or_default();
-                logged.finish(self.logs.clone(), owner, response)
-            }
+            Some(logged) => logged.finish(&self.api, &self.logs, response).await,
             None => response,
         }
     }

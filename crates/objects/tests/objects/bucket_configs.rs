@@ -65,3 +65,30 @@ async fn a_cached_document_is_a_few_seconds_old_at_most() {
         before = value;
     }
 }
+
+/// Who asks for a known bucket's document makes nobody look for other names.
+#[tokio::test]
+async fn a_name_that_was_not_met_has_no_known_documents() {
+    let (cluster, objects) = TestCluster::six().await;
+    objects.set_bucket_config(BUCKET, CORS, document("one")).await.expect("set");
+    assert_eq!(objects.bucket_config_known(BUCKET, CORS).await, Ok(document("one")));
+    let other = cluster.objects(Settings::default());
+    assert_eq!(other.bucket_config_known(BUCKET, CORS).await, Ok(None));
+    other.bucket(BUCKET).await.expect("there");
+    cluster.clock.advance(10 * Settings::default().bucket_cache_ms);
+    assert_eq!(other.bucket_config_known(BUCKET, CORS).await, Ok(document("one")));
+    objects.delete_bucket(BUCKET).await.expect("empty");
+    assert_eq!(objects.bucket_config_known(BUCKET, CORS).await, Ok(None));
+}
+
+#[tokio::test]
+async fn a_document_that_is_too_large_is_refused() {
+    let (_, objects) = TestCluster::six().await;
+    let limit_bytes = metastore::api::root::BUCKET_CONFIG_BYTES_MAX;
+    let fits = Some(Bytes::from(vec![1; limit_bytes]));
+    objects.set_bucket_config(BUCKET, CORS, fits.clone()).await.expect("it fits");
+    let more = Some(Bytes::from(vec![1; limit_bytes + 1]));
+    let refused = objects.set_bucket_config(BUCKET, CORS, more).await;
+    assert_eq!(refused, Err(Error::ConfigTooLarge { limit_bytes }));
+    assert_eq!(objects.bucket_config(BUCKET, CORS).await, Ok(fits));
+}

@@ -28,16 +28,15 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RemoteAddress(pub IpAddr);
 
-/// A request whose bucket has a log.
+/// A request that may be logged.
 pub(crate) struct Logged {
-    setting: Arc<Setting>,
     seen: Seen,
     began: Instant,
 }
 
 impl Logged {
-    /// `None` if the bucket asks for no log; other requests pay a look into a cache.
-    pub(crate) async fn of<B>(
+    /// `None` for a request that names no bucket.
+    pub(crate) fn of<B>(
         api: &Api,
         request: &Request<B>,
         place: &Place,
@@ -45,9 +44,6 @@ impl Logged {
     ) -> Option<Self> {
         let began = Instant::now();
         let bucket = place.bucket.as_deref()?;
-        // What cannot be found out now is not logged: delivery is best effort.
-        let stored = api.objects.bucket_config_cached(bucket, ConfigKind::Logging).await.ok()??;
-        let setting = Arc::new(Setting::decode(&stored)?);
         let remote = request.extensions().get::<RemoteAddress>().map(|RemoteAddress(ip)| *ip);
         let at = text::timestamp(api.clock_now()).into();
         let path = request.uri().path().trim_start_matches('/');
@@ -58,24 +54,33 @@ impl Logged {
         };
         let key = key.map(|key| text::url_decode(key).unwrap_or_else(|| key.to_owned()));
         let seen = Seen::of(request, request_id, remote, at, bucket.to_owned(), key);
-        Some(Self { setting, seen, began })
+        Some(Self { seen, began })
     }
 
-    /// The same answer; the line is written when its last byte has left or its client has.
-    pub(crate) fn finish(
+    /// The same answer. If the bucket asks for a log, a line is written when its last byte has
+    /// left or its client has. That is found out only now: a request that is refused must not
+    /// make anybody look for the bucket that it names. What cannot be found out is not logged:
+    /// delivery is best effort.
+    pub(crate) async fn finish(
         self,
-        logs: AccessLogs,
-        owner: String,
+        api: &Api,
+        logs: &AccessLogs,
         response: Response<ResponseBody>,
     ) -> Response<ResponseBody> {
+        let stored = api.objects.bucket_config_known(&self.seen.bucket, ConfigKind::Logging).await;
+        let Some(setting) = stored.ok().flatten().and_then(|stored| Setting::decode(&stored))
+        else {
+            return response;
+        };
         let extensions = response.extensions();
         let operation = extensions.get::<Operation>().map(|Operation(name)| name.clone());
         let error_code = extensions.get::<ErrorCode>().map(|ErrorCode(code)| code.clone());
         let headers = response.headers();
         let version = headers.get("x-amz-version-id").and_then(|value| value.to_str().ok());
         let answer = Answer {
-            logs,
-            owner,
+            logs: logs.clone(),
+            setting: Arc::new(setting),
+            owner: api.owner().id.unwrap_or_default(),
             operation,
             status: response.status().as_u16(),
             error_code,
@@ -103,6 +108,7 @@ fn object_bytes(headers: &HeaderMap, of_object: bool) -> Option<u64> {
 /// What is known of the answer when its body begins.
 struct Answer {
     logs: AccessLogs,
+    setting: Arc<Setting>,
     logged: Logged,
     owner: String,
     operation: Option<String>,
@@ -115,7 +121,7 @@ struct Answer {
 
 impl Answer {
     fn log(self, sent_bytes: u64) {
-        let Logged { setting, seen, began } = &self.logged;
+        let Logged { seen, began } = &self.logged;
         // An operation is named once its signature has been verified.
         let signed = self.operation.is_some() && seen.authentication.is_some();
         let line = Line {
@@ -131,7 +137,7 @@ impl Answer {
             total: began.elapsed(),
             turnaround: self.turnaround,
         };
-        self.logs.log(&seen.bucket, setting.clone(), seen.at, line.text());
+        self.logs.log(&seen.bucket, self.setting.clone(), seen.at, line.text());
     }
 }
 
