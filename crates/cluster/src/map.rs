@@ -9,7 +9,7 @@ use std::{
 };
 
 use tokio::sync::{Notify, watch};
-use types::{ClusterId, ClusterMap, Epoch, ErasurePolicy};
+use types::{ClusterId, ClusterMap, Epoch, ErasurePolicy, StorageClasses};
 
 /// The newest known cluster map. Reading it is one short lock and no copy.
 #[derive(Debug)]
@@ -26,10 +26,12 @@ impl MapCache {
 
     /// A cache that knows nothing yet: epoch 0, no nodes, no partitions.
     pub fn unknown() -> Self {
+        let policy = ErasurePolicy::new(1, 1).expect("1 + 1 is a valid policy");
         Self::new(ClusterMap {
             cluster: ClusterId::from_bytes([0; 16]),
             epoch: Epoch(0),
-            policy: ErasurePolicy::new(1, 1).expect("1 + 1 is a valid policy"),
+            policy,
+            classes: StorageClasses::new(policy),
             nodes: BTreeMap::new(),
             disks: BTreeMap::new(),
             groups: BTreeMap::new(),

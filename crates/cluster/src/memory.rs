@@ -34,8 +34,8 @@ use proto::{
 };
 use shardstore::{DataNode, Limits, MemoryStore};
 use types::{
-    BucketId, ClusterId, ClusterMap, DiskId, DiskUuid, ErasurePolicy, GroupId, InstanceId,
-    Location, NodeId, Role, ShardId,
+    BucketId, ClusterId, ClusterMap, DiskClass, DiskId, DiskUuid, ErasurePolicy, GroupId,
+    InstanceId, Location, NodeId, Role, ShardId,
 };
 
 use crate::{
@@ -163,7 +163,12 @@ impl MemoryCluster {
     fn add_disk(&mut self, number: u64, disk_bytes: u64, nodes: &DataNodes) {
         let node = self.register_node(1000 + number, None, Role::Data);
         let uuid = DiskUuid::from_bytes((2000 + u128::from(number)).to_be_bytes());
-        let register = RootCommand::RegisterDisk { uuid, node, capacity_bytes: disk_bytes };
+        let register = RootCommand::RegisterDisk {
+            uuid,
+            node,
+            capacity_bytes: disk_bytes,
+            class: DiskClass::Hot,
+        };
         let RootAnswer::Disk(disk) = self.change_root(&register) else {
             panic!("a new disk of a known node is registered");
         };
@@ -201,7 +206,7 @@ impl MemoryCluster {
         let groups = placement::plan(&sites, policy, placement::PERMUTATIONS, Domain::Node, 1)
             .expect("a memory cluster has at least policy.n() disks");
         assert_eq!(
-            self.change_root(&RootCommand::CreateGroups { policy, groups }),
+            self.change_root(&RootCommand::CreateGroups { policy, class: DiskClass::Hot, groups }),
             RootAnswer::Done
         );
     }

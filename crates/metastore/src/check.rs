@@ -214,6 +214,7 @@ impl IndexCommand {
             Self::PutObject { bucket, key, .. }
             | Self::DeleteObject { bucket, key, .. }
             | Self::UpdateObject { bucket, key, .. }
+            | Self::ReplaceBlob { bucket, key, .. }
             | Self::PutPart { bucket, key, .. }
             | Self::CompleteUpload { bucket, key, .. }
             | Self::AbortUpload { bucket, key, .. } => Scope::Key(*bucket, key),
@@ -224,6 +225,7 @@ impl IndexCommand {
             Self::Collected { .. }
             | Self::ExpandGarbage { .. }
             | Self::Repaired { .. }
+            | Self::EventsDelivered { .. }
             | Self::Tick => Scope::Partition,
         }
     }
@@ -281,7 +283,10 @@ impl IndexQuery {
             | Self::List { bucket, .. }
             | Self::Versions { bucket, .. }
             | Self::Uploads { bucket, .. } => Scope::Bucket(*bucket),
-            Self::Garbage { .. } | Self::Repairs { .. } => Scope::Partition,
+            Self::Garbage { .. }
+            | Self::Repairs { .. }
+            | Self::Events { .. }
+            | Self::Due { .. } => Scope::Partition,
         }
     }
 }
@@ -318,6 +323,9 @@ impl Check for RootCommand {
                 within("the length of the rack", rack.len(), 0, LABEL_BYTES_MAX)
             }
             Self::CreateGroups { policy, .. } => policy_is_valid(*policy),
+            Self::SetStorageClasses { classes } => {
+                classes.iter().try_for_each(|(_, profile)| policy_is_valid(profile.policy))
+            }
             Self::CreateBucket { name, initial, .. } => {
                 name_is_allowed(name)?;
                 settings_are_allowed(initial)

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use placement::{DiskSite, Domain, PlacementError};
 use proto::{RpcError, RpcErrorKind, meta::MetaService};
-use types::{ClusterMap, DiskId, DiskState, Epoch, GroupId};
+use types::{ClusterMap, DiskClass, DiskId, DiskState, Epoch, GroupId};
 
 use crate::{
     api::{self, RootAnswer, RootCommand, RootQuery, RootView},
@@ -116,7 +116,12 @@ impl Controller {
         }
         let groups = self.plan(&map, &sites)?;
         let count = groups.len();
-        self.create(RootCommand::CreateGroups { policy: map.policy, groups }).await?;
+        self.create(RootCommand::CreateGroups {
+            policy: map.policy,
+            class: DiskClass::Hot,
+            groups,
+        })
+        .await?;
         Ok(Step::Created(count))
     }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use types::{
     Attributes, BlobRef, BucketSettings, Checksum, ChecksumAlgorithm, ChecksumKind, ClusterId,
     Disk, DiskId, Epoch, ErasurePolicy, Node, NodeId, ObjectHead, ObjectLock, Partition,
-    PlacementGroup, UnixMillis, UploadId, Version, VersionId,
+    PlacementGroup, StorageClasses, UnixMillis, UploadId, Version, VersionId,
 };
 
 use crate::api::{
@@ -267,8 +267,10 @@ pub struct Marker;
 pub struct ClusterRow {
     /// Its id.
     pub cluster: ClusterId,
-    /// The policy of new blobs.
+    /// The policy that it was made with.
     pub policy: ErasurePolicy,
+    /// What becomes of new blobs, by storage class.
+    pub classes: StorageClasses,
 }
 
 /// A bucket; its name is in the row's key.

@@ -13,7 +13,7 @@ impl Objects {
     /// Deletes the current object or a version. That there is none is no error, but
     /// `NoSuchKey` for [`types::Condition::Match`].
     pub async fn delete(&self, delete: Delete) -> Result<Deleted, Error> {
-        let Delete { bucket, key, version, condition, bypass_governance } = delete;
+        let Delete { bucket, key, version, condition, bypass_governance, origin } = delete;
         let write = self.new_write_id();
         let command = |bucket| IndexCommand::DeleteObject {
             bucket,
@@ -21,6 +21,7 @@ impl Objects {
             version,
             condition: condition.clone(),
             bypass_governance,
+            origin: origin.clone(),
             write,
         };
         match self.index(&bucket, &key, command).await? {

@@ -44,7 +44,8 @@ impl Objects {
 
     /// Makes the listed parts the object.
     pub async fn complete_upload(&self, complete: CompleteUpload) -> Result<ObjectHead, Error> {
-        let CompleteUpload { bucket, key, upload, condition, parts, checksum, size } = complete;
+        let CompleteUpload { bucket, key, upload, condition, parts, checksum, size, origin } =
+            complete;
         self.check_part_checksums(&bucket, &key, upload, &parts).await?;
         let listed = parts
             .iter()
@@ -64,6 +65,8 @@ impl Objects {
             etag,
             checksum: checksum.clone(),
             size,
+            renamed: None,
+            origin: origin.clone(),
             write,
         };
         match self.index(&bucket, &key, command).await? {

@@ -9,7 +9,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use metastore::api::{
     IndexAnswer, IndexCommand,
-    index::{Data, Part},
+    index::{Data, Origin, Part},
     root::Bucket,
 };
 use types::{
@@ -64,7 +64,7 @@ impl Objects {
     /// object if the commit was under way.
     pub async fn put(&self, put: Put) -> Result<ObjectHead, Error> {
         let began = Instant::now();
-        let Put { bucket, key, condition, attributes, mut body } = put;
+        let Put { bucket, key, condition, attributes, origin, mut body } = put;
         let target = self.target(&bucket, key, None).await?;
         let stored = self.store(&target, &mut *body).await?;
         drop(body);
@@ -72,7 +72,8 @@ impl Objects {
         let objects = self.clone();
         // In a task of its own: a client that goes away now cannot tear the commit from
         // what must follow it.
-        let commit = async move { objects.commit(target, condition, attributes, stored).await };
+        let commit =
+            async move { objects.commit(target, condition, attributes, origin, stored).await };
         let head = joined(tokio::spawn(commit)).await?;
         metrics::put_done(size, began);
         Ok(head)
@@ -148,6 +149,7 @@ impl Objects {
         target: Target,
         condition: Condition,
         attributes: Attributes,
+        origin: Origin,
         stored: Stored,
     ) -> Result<ObjectHead, Error> {
         let Stored { size, digests, content } = stored;
@@ -162,6 +164,8 @@ impl Objects {
             attributes: attributes.clone(),
             checksum: digests.checksum.clone(),
             data: data.clone(),
+            renamed: None,
+            origin: origin.clone(),
             write,
             deadline,
         };

@@ -5,7 +5,9 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use metastore::api::index::{ListAfter, ListEntry, Part, Upload, VersionEntry, VersionsAfter};
+use metastore::api::index::{
+    ListAfter, ListEntry, Origin, Part, Upload, VersionEntry, VersionsAfter,
+};
 use types::{
     Attributes, Checksum, ChecksumAlgorithm, ChecksumKind, Condition, ETag, ObjectHead, UploadId,
     Version,
@@ -24,6 +26,8 @@ pub struct Put {
     /// What the user said about it. A retention or legal hold needs a bucket with object
     /// lock: `NoLock` else.
     pub attributes: Attributes,
+    /// Who asked for it, and how: for events.
+    pub origin: Origin,
     /// The bytes.
     pub body: Box<dyn ObjectBody>,
 }
@@ -42,6 +46,8 @@ pub struct Delete {
     pub condition: Condition,
     /// Whether a governance retention is no hindrance: the caller has checked the permission.
     pub bypass_governance: bool,
+    /// Who asked for it, and how: for events.
+    pub origin: Origin,
 }
 
 /// What a deletion did.
@@ -109,6 +115,8 @@ pub struct CompleteUpload {
     pub checksum: Option<Checksum>,
     /// The object's size, if the client declared it.
     pub size: Option<u64>,
+    /// Who asked for it, and how: for events.
+    pub origin: Origin,
 }
 
 /// An object opened for reading.

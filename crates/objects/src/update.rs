@@ -1,6 +1,9 @@
 //! Changing what is said about a version: tags, retention, legal hold. Its bytes stay.
 
-use metastore::api::{IndexAnswer, IndexCommand, index::ObjectUpdate};
+use metastore::api::{
+    IndexAnswer, IndexCommand,
+    index::{ObjectUpdate, Origin},
+};
 use types::{ObjectHead, UnixMillis, Version};
 
 use crate::{Error, Objects, gate::unexpected};
@@ -13,6 +16,7 @@ impl Objects {
         key: &str,
         version: Option<Version>,
         update: ObjectUpdate,
+        origin: Origin,
     ) -> Result<ObjectHead, Error> {
         let write = self.new_write_id();
         let command = |bucket| IndexCommand::UpdateObject {
@@ -20,6 +24,7 @@ impl Objects {
             key: key.to_owned(),
             version,
             update: update.clone(),
+            origin: origin.clone(),
             write,
         };
         match self.index(bucket, key, command).await? {

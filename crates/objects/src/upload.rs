@@ -7,7 +7,8 @@ use bytes::Bytes;
 use erasure::{Codec, EncodedStripe, StripeBuffer};
 use tokio::sync::Semaphore;
 use types::{
-    BlobId, BlobRef, ChunkDigest, CodecId, ErasurePolicy, Layout, PgId, ShardId, WriteIntent,
+    BlobId, BlobRef, ChunkDigest, CodecId, Encoding, ErasurePolicy, Layout, PgId, ShardId,
+    WriteIntent,
 };
 
 use crate::{
@@ -208,6 +209,7 @@ impl BlobUpload {
             policy: self.codec.policy(),
             codec: self.codec.id(),
             size: self.size,
+            encoding: Encoding::Plain,
         };
         Ok(StoredBlob { blob, missing, writer: self.writer })
     }

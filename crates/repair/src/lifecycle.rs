@@ -16,7 +16,9 @@ use async_trait::async_trait;
 use cursor::{Cursor, Stage};
 use futures::{StreamExt, stream};
 use metastore::api::{
-    RootAnswer, RootCommand, RootQuery, RootView, index::VersionsAfter, root::ConfigKind,
+    RootAnswer, RootCommand, RootQuery, RootView,
+    index::{Origin, Reason, VersionsAfter},
+    root::ConfigKind,
 };
 use objects::{Objects, request::Delete};
 use types::{Condition, Match, UnixMillis, Version, VersionId};
@@ -271,7 +273,9 @@ async fn remove(objects: Objects, bucket: String, due: Due) -> Result<Removal, o
         // An id is never used twice.
         Action::Remove => (Some(Version::Id(due.id)), Condition::None),
     };
-    let delete = Delete { bucket, key: due.key, version, condition, bypass_governance: false };
+    let origin = Origin { reason: Reason::LifecycleExpiration, ..Origin::default() };
+    let delete =
+        Delete { bucket, key: due.key, version, condition, bypass_governance: false, origin };
     match objects.delete(delete).await {
         Ok(_) => Ok(Removal::Done(due.action)),
         Err(objects::Error::Locked) => Ok(Removal::Locked),

@@ -44,9 +44,11 @@ pub(crate) async fn create_bucket(
     }
     let initial = match input.object_lock_enabled_for_bucket {
         // Object lock needs versions, so AWS enables them with it.
-        Some(true) => {
-            BucketSettings { versioning: Versioning::Enabled, lock: Some(BucketLock::default()) }
-        }
+        Some(true) => BucketSettings {
+            versioning: Versioning::Enabled,
+            lock: Some(BucketLock::default()),
+            events: false,
+        },
         _ => BucketSettings::default(),
     };
     api.objects.create_bucket(&input.bucket, initial).await.map_err(from_objects)?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use metastore::api::index::Reason;
 use objects::{
     Error,
     request::{ObjectReader, Put, PutPart, RangeRequest},
@@ -16,7 +17,7 @@ use crate::{
     conditions::{self, ReadConditions, source_conditions},
     delete_marker,
     errors::{from_objects, invalid_argument, invalid_request, not_implemented},
-    lifecycle, metadata, multipart, object_lock, text, versioning,
+    lifecycle, metadata, multipart, object_lock, origin, text, versioning,
 };
 
 /// The most one copy may read: as on AWS, more needs UploadPartCopy.
@@ -150,6 +151,7 @@ pub(crate) async fn copy_object(
     request: S3Request<CopyObjectInput>,
 ) -> S3Result<S3Response<CopyObjectOutput>> {
     let changes = Changes::of(api, &request)?;
+    let origin = origin::of(&request, Reason::CopyObject);
     let input = request.input;
     let conditions = source_conditions!(input);
     let condition = conditions::of_write(input.if_match, input.if_none_match)?;
@@ -175,6 +177,7 @@ pub(crate) async fn copy_object(
         key: key.clone(),
         condition,
         attributes: changes.apply(&reader.head.attributes),
+        origin,
         body: body(reader, algorithm),
     };
     let head = api.objects.put(put).await.map_err(from_objects)?;

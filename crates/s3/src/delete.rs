@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use futures::{StreamExt, stream};
+use metastore::api::index::{Origin, Reason};
 use objects::request::{Delete as Deletion, Deleted};
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, dto::*};
 use types::{Condition, Version};
@@ -11,7 +12,7 @@ use crate::{
     api::Api,
     conditions,
     errors::{from_objects, invalid_argument},
-    object_lock, text,
+    object_lock, origin, text,
     versioning::named,
 };
 
@@ -26,6 +27,7 @@ pub(crate) async fn delete_object(
     api: &Api,
     request: S3Request<DeleteObjectInput>,
 ) -> S3Result<S3Response<DeleteObjectOutput>> {
+    let origin = origin::of(&request, Reason::DeleteObject);
     let input = request.input;
     let version = named(input.version_id.as_deref())?;
     let condition = conditions::of_delete(
@@ -35,8 +37,8 @@ pub(crate) async fn delete_object(
     )?;
     let bypass = input.bypass_governance_retention;
     let bypass_governance = object_lock::bypass(api, &input.bucket, bypass).await?;
-    let deletion =
-        Deletion { bucket: input.bucket, key: input.key, version, condition, bypass_governance };
+    let (bucket, key) = (input.bucket, input.key);
+    let deletion = Deletion { bucket, key, version, condition, bypass_governance, origin };
     let done = delete(api, deletion).await?;
     Ok(S3Response::new(DeleteObjectOutput {
         delete_marker: done.marker.then_some(true),
@@ -60,6 +62,7 @@ pub(crate) async fn delete_objects(
     api: &Api,
     request: S3Request<DeleteObjectsInput>,
 ) -> S3Result<S3Response<DeleteObjectsOutput>> {
+    let origin = origin::of(&request, Reason::DeleteObject);
     let DeleteObjectsInput { bucket, delete, bypass_governance_retention, .. } = request.input;
     if !(1..=LIST_MAX).contains(&delete.objects.len()) {
         return Err(S3Error::with_message(
@@ -84,8 +87,8 @@ pub(crate) async fn delete_objects(
     let results: Vec<(Named, S3Result<DeletedObject>)> = stream::iter(listed)
         .map(|object| {
             let named = Named { key: object.key.clone(), version_id: object.version_id.clone() };
-            let bucket = bucket.as_str();
-            async move { (named, delete_one(api, bucket, object, bypass).await) }
+            let (bucket, origin) = (bucket.as_str(), origin.clone());
+            async move { (named, delete_one(api, bucket, object, bypass, origin).await) }
         })
         .buffered(CONCURRENT)
         .collect()
@@ -122,6 +125,7 @@ async fn delete_one(
     bucket: &str,
     object: ObjectIdentifier,
     bypass_governance: bool,
+    origin: Origin,
 ) -> S3Result<DeletedObject> {
     text::check_key(&object.key)?;
     let version = named(object.version_id.as_deref())?;
@@ -132,6 +136,7 @@ async fn delete_one(
         version,
         condition,
         bypass_governance,
+        origin,
     };
     Ok(shown(object.key, version, delete(api, deletion).await?))
 }

@@ -40,6 +40,7 @@ mod metadata;
 mod multipart;
 mod object_lock;
 pub mod operations;
+mod origin;
 mod own_xml;
 mod post_form;
 mod put;

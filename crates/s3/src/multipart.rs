@@ -1,6 +1,6 @@
 //! Multipart uploads: create, upload part, complete, abort.
 
-use metastore::api::index;
+use metastore::api::index::{self, Reason};
 use objects::request::{CompleteUpload, CreateUpload, ListedPart, PutPart};
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, dto::*};
 use types::{ChecksumAlgorithm as Algorithm, ChecksumKind, UploadId};
@@ -11,7 +11,7 @@ use crate::{
     checksum::{self, listed_checksum, set_checksum},
     conditions,
     errors::{from_objects, invalid_argument, invalid_request},
-    lifecycle, metadata, text, versioning,
+    lifecycle, metadata, origin, text, versioning,
 };
 
 /// Parts of an upload, and of one completion.
@@ -160,6 +160,7 @@ pub(crate) async fn complete_multipart_upload(
     api: &Api,
     request: S3Request<CompleteMultipartUploadInput>,
 ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
+    let origin = origin::of(&request, Reason::CompleteMultipartUpload);
     let input = request.input;
     let upload = upload_id(&input.upload_id)?;
     let condition = conditions::of_write(input.if_match.clone(), input.if_none_match.clone())?;
@@ -195,6 +196,7 @@ pub(crate) async fn complete_multipart_upload(
         parts,
         checksum,
         size,
+        origin,
     };
     let head = api.objects.complete_upload(complete).await.map_err(from_objects)?;
     compare_declared(declared.as_ref(), head.checksum.as_ref())?;

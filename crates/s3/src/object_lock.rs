@@ -5,7 +5,7 @@
 //! body is required, but one that comes is verified.
 
 use http::HeaderMap;
-use metastore::api::index::{BucketChange, ObjectUpdate};
+use metastore::api::index::{BucketChange, ObjectUpdate, Origin};
 use objects::Error;
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, dto::*};
 use time::OffsetDateTime;
@@ -219,7 +219,8 @@ pub(crate) async fn put_object_retention(
     };
     let bypass_governance = input.bypass_governance_retention.unwrap_or(false);
     let update = ObjectUpdate::Retention { to, bypass_governance };
-    let updated = api.objects.update(&input.bucket, &input.key, version, update).await;
+    let updated =
+        api.objects.update(&input.bucket, &input.key, version, update, Origin::default()).await;
     updated.map_err(|error| of_update(error, version))?;
     Ok(S3Response::new(PutObjectRetentionOutput::default()))
 }
@@ -233,7 +234,8 @@ pub(crate) async fn put_object_legal_hold(
     let version = named(input.version_id.as_deref())?;
     let status = input.legal_hold.and_then(|hold| hold.status).ok_or_else(malformed)?;
     let update = ObjectUpdate::LegalHold(hold_of(status.as_str()).ok_or_else(malformed)?);
-    let updated = api.objects.update(&input.bucket, &input.key, version, update).await;
+    let updated =
+        api.objects.update(&input.bucket, &input.key, version, update, Origin::default()).await;
     updated.map_err(|error| of_update(error, version))?;
     Ok(S3Response::new(PutObjectLegalHoldOutput::default()))
 }

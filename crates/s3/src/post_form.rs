@@ -16,6 +16,7 @@ use std::ops::RangeInclusive;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header};
 use http_body::Body;
+use metastore::api::index::Reason;
 use objects::request::Put;
 use s3s::{
     S3Error, S3ErrorCode, S3Result, StdError,
@@ -33,7 +34,7 @@ use crate::{
     checksum,
     errors::{from_objects, invalid_argument, invalid_request, not_implemented},
     host::Place,
-    metadata,
+    metadata, origin,
     response::{ResponseBody, empty, full},
     service::S3Service,
     text, unsupported, versioning,
@@ -106,6 +107,7 @@ where
     let api = &service.api;
     let (parts, body) = request.into_parts();
     let possible = body.size_hint().upper().unwrap_or(u64::MAX);
+    let origin = origin::of_parts(&parts.extensions, None, Reason::PostObject);
     let mut form = Form::read(&parts.headers, body).await?;
     form.name_file();
     let sizes = authorize(service, &form, bucket)?;
@@ -122,6 +124,7 @@ where
         key: key.clone(),
         condition: Condition::None,
         attributes,
+        origin,
         body: Box::new(body),
     };
     let head = api.objects.put(put).await.map_err(from_objects)?;

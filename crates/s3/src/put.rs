@@ -1,12 +1,13 @@
 //! PutObject.
 
+use metastore::api::index::Reason;
 use s3s::{S3Request, S3Response, S3Result, dto::*};
 
 use crate::{
     api::Api,
     body::{BodyClaims, CheckedBody},
     checksum::{self, set_checksum},
-    conditions, errors, lifecycle, metadata, text, versioning,
+    conditions, errors, lifecycle, metadata, origin, text, versioning,
 };
 
 /// `PUT /bucket/key`: stores the body. On 200 it is durable.
@@ -14,6 +15,7 @@ pub(crate) async fn put_object(
     api: &Api,
     request: S3Request<PutObjectInput>,
 ) -> S3Result<S3Response<PutObjectOutput>> {
+    let origin = origin::of(&request, Reason::PutObject);
     let S3Request { input, headers, uri, trailing_headers, .. } = request;
     let condition = conditions::of_write(input.if_match, input.if_none_match)?;
     let attributes = metadata::of_new_object(&headers, &uri, api.clock_now())?;
@@ -24,6 +26,7 @@ pub(crate) async fn put_object(
         key: input.key.clone(),
         condition,
         attributes,
+        origin,
         body: Box::new(body),
     };
     let head = api.objects.put(put).await.map_err(errors::from_objects)?;

@@ -28,6 +28,7 @@ use crate::{
     errors::not_implemented,
     host::{Hosts, Place},
     implemented::SharedApi,
+    origin::RequestId,
     own_xml, post_form,
     range::{self, Verdict},
     response::{Operation, ResponseBody, complete_error, render},
@@ -90,11 +91,12 @@ impl S3Service {
 
     /// Answers one request. Never fails: what goes wrong is an S3 error response, which
     /// names `request_id`.
-    pub async fn call<B>(&self, request: Request<B>, request_id: &str) -> Response<ResponseBody>
+    pub async fn call<B>(&self, mut request: Request<B>, request_id: &str) -> Response<ResponseBody>
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<StdError>,
     {
+        request.extensions_mut().insert(RequestId(request_id.to_owned()));
         let place = Place::of(&request, &self.hosts);
         let logged = Logged::of(&self.api, &request, &place, request_id);
         let cross_origin = CrossOrigin::of(request.method(), request.headers());

@@ -7,14 +7,17 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use http::StatusCode;
-use metastore::api::{index::ObjectUpdate, root::ConfigKind};
+use metastore::api::{
+    index::{ObjectUpdate, Origin, Reason},
+    root::ConfigKind,
+};
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, dto::*};
 
 use crate::{
     api::Api,
     delete_marker::{of_read, of_update},
     errors::{custom, from_objects, invalid_argument},
-    versioning,
+    origin, versioning,
 };
 
 /// Tags by their key.
@@ -132,9 +135,11 @@ pub(crate) async fn put_object_tagging(
     api: &Api,
     request: S3Request<PutObjectTaggingInput>,
 ) -> S3Result<S3Response<PutObjectTaggingOutput>> {
+    let origin = origin::of(&request, Reason::PutObjectTagging);
     let input = request.input;
     let tags = of_document(input.tagging.tag_set, OBJECT_MAX, "Object")?;
-    let version_id = set(api, &input.bucket, &input.key, input.version_id, tags).await?;
+    let named = (input.bucket.as_str(), input.key.as_str(), input.version_id);
+    let version_id = set(api, named, tags, origin).await?;
     Ok(S3Response::new(PutObjectTaggingOutput { version_id }))
 }
 
@@ -143,21 +148,23 @@ pub(crate) async fn delete_object_tagging(
     api: &Api,
     request: S3Request<DeleteObjectTaggingInput>,
 ) -> S3Result<S3Response<DeleteObjectTaggingOutput>> {
+    let origin = origin::of(&request, Reason::DeleteObjectTagging);
     let input = request.input;
-    let version_id = set(api, &input.bucket, &input.key, input.version_id, Tags::new()).await?;
+    let named = (input.bucket.as_str(), input.key.as_str(), input.version_id);
+    let version_id = set(api, named, Tags::new(), origin).await?;
     Ok(S3Response::new(DeleteObjectTaggingOutput { version_id }))
 }
 
 /// Sets the tags of a version; what the answer calls it.
 async fn set(
     api: &Api,
-    bucket: &str,
-    key: &str,
-    version_id: Option<String>,
+    (bucket, key, version_id): (&str, &str, Option<String>),
     tags: Tags,
+    origin: Origin,
 ) -> S3Result<Option<String>> {
     let version = versioning::named(version_id.as_deref())?;
-    let updated = api.objects.update(bucket, key, version, ObjectUpdate::Tags(tags)).await;
+    let update = ObjectUpdate::Tags(tags);
+    let updated = api.objects.update(bucket, key, version, update, origin).await;
     let head = updated.map_err(|error| of_update(error, version))?;
     versioning::of_read(api, bucket, &head).await
 }

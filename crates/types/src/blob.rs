@@ -37,11 +37,40 @@ pub struct BlobRef {
     pub policy: ErasurePolicy,
     /// The code that made the coding chunks.
     pub codec: CodecId,
-    /// Bytes of the blob, without padding.
+    /// Bytes of the blob as it is stored, without padding.
     pub size: u64,
+    /// What those bytes are.
+    pub encoding: Encoding,
+}
+
+/// What the bytes of a blob are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
+pub enum Encoding {
+    /// The content itself.
+    #[default]
+    Plain,
+    /// The content in zstd's seekable format: frames of [`Encoding::FRAME_BYTES`] of content (the
+    /// last one less), then the table of their sizes.
+    Zstd {
+        /// Bytes of the content.
+        content_bytes: u64,
+    },
+}
+
+impl Encoding {
+    /// Content of a frame, in bytes. Part of the format.
+    pub const FRAME_BYTES: usize = 1 << 20;
 }
 
 impl BlobRef {
+    /// Bytes of the content: what readers get.
+    pub fn content_bytes(&self) -> u64 {
+        match self.encoding {
+            Encoding::Plain => self.size,
+            Encoding::Zstd { content_bytes } => content_bytes,
+        }
+    }
+
     /// How this blob is cut.
     pub fn layout(&self) -> Layout {
         Layout::new(self.policy, self.size)

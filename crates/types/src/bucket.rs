@@ -33,4 +33,6 @@ pub struct BucketSettings {
     pub versioning: Versioning,
     /// Object lock, if the bucket has it.
     pub lock: Option<BucketLock>,
+    /// Whether changes of its objects are written down as events.
+    pub events: bool,
 }

@@ -4,7 +4,8 @@
 //! Reading order: [`id`] (what things are called), [`policy`] (how a blob is
 //! cut), [`blob`] (the bytes of one version or part), [`digest`] (how chunks
 //! are checked), [`object`] (what a key names), [`version`] and [`lock`] (what it named and
-//! must go on naming), [`bucket`] (what decides its writes), [`map`] (who is in the cluster).
+//! must go on naming), [`bucket`] (what decides its writes), [`storage`] (classes of
+//! storage), [`map`] (who is in the cluster).
 
 pub mod blob;
 pub mod bucket;
@@ -14,9 +15,10 @@ pub mod lock;
 pub mod map;
 pub mod object;
 pub mod policy;
+pub mod storage;
 pub mod version;
 
-pub use blob::{BlobRef, Layout, ShardId, WriteIntent};
+pub use blob::{BlobRef, Encoding, Layout, ShardId, WriteIntent};
 pub use bucket::{BucketLock, BucketSettings, Versioning};
 pub use digest::ChunkDigest;
 pub use id::{
@@ -30,4 +32,7 @@ pub use object::{
     INLINE_BYTES_MAX, Match, ObjectHead,
 };
 pub use policy::{CodecId, ErasurePolicy};
+pub use storage::{
+    Compression, DiskClass, Restore, StorageClass, StorageClasses, StorageProfile, UnknownClass,
+};
 pub use version::{InvalidVersion, Version, VersionId};

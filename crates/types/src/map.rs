@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BucketId, ClusterId, DiskId, DiskUuid, Epoch, ErasurePolicy, GroupId, InstanceId, NodeId, PgId,
+    BucketId, ClusterId, DiskClass, DiskId, DiskUuid, Epoch, ErasurePolicy, GroupId, InstanceId,
+    NodeId, PgId, StorageClasses,
 };
 
 /// What a node does.
@@ -68,6 +69,8 @@ pub struct Disk {
     pub capacity_bytes: u64,
     /// The decision about it.
     pub state: DiskState,
+    /// What it is for.
+    pub class: DiskClass,
 }
 
 /// An ordered set of `n` disks: rank `r` of a blob of this group is on `disks[r]`.
@@ -79,6 +82,9 @@ pub struct PlacementGroup {
     pub epoch: Epoch,
     /// The policy it serves; `disks.len() == policy.n()`.
     pub policy: ErasurePolicy,
+    /// The class that it stands for. Its disks may be of a hotter one, where the cluster has none
+    /// of this.
+    pub class: DiskClass,
     /// The members in rank order.
     pub disks: Vec<DiskId>,
 }
@@ -119,8 +125,10 @@ pub struct ClusterMap {
     pub cluster: ClusterId,
     /// Grows with every replicated change of this map.
     pub epoch: Epoch,
-    /// The policy of new blobs.
+    /// The policy that the cluster was made with.
     pub policy: ErasurePolicy,
+    /// What becomes of new blobs, by their object's storage class.
+    pub classes: StorageClasses,
     /// All nodes.
     pub nodes: BTreeMap<NodeId, Node>,
     /// All disks.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::{BlobRef, ObjectLock, UnixMillis, UploadId, Version, VersionId};
+use crate::{BlobRef, ObjectLock, Restore, StorageClass, UnixMillis, UploadId, Version, VersionId};
 
 /// An entity tag: the MD5 of the bytes, or for a multipart object the MD5 of
 /// its parts' MD5s with their number.
@@ -150,6 +150,8 @@ pub struct Attributes {
     /// What keeps the version from being deleted. In a new version without a retention the
     /// bucket's default one is filled in at apply.
     pub lock: ObjectLock,
+    /// Its storage class. Objects up to [`INLINE_BYTES_MAX`] are kept the same way in all of them.
+    pub class: StorageClass,
 }
 
 /// A version of a key that is an object: everything but the bytes of large ones.
@@ -171,12 +173,20 @@ pub struct ObjectHead {
     pub checksum: Option<Checksum>,
     /// Where the bytes are.
     pub content: Content,
+    /// Of an archived object: what became of the last request to restore it.
+    pub restore: Option<Restore>,
 }
 
 impl ObjectHead {
     /// What clients call the version.
     pub fn name(&self) -> Version {
         if self.null { Version::Null } else { Version::Id(self.version) }
+    }
+
+    /// Whether its bytes can be read at `now`: archived ones only while they are restored.
+    pub fn is_readable(&self, now: UnixMillis) -> bool {
+        !self.attributes.class.is_archive()
+            || self.restore.is_some_and(|restore| restore.is_readable(now))
     }
 }
 

@@ -17,8 +17,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use types::{
     Attributes, BlobId, BlobRef, BucketId, BucketLock, BucketSettings, Checksum, ChecksumAlgorithm,
-    ChecksumKind, Condition, ETag, ObjectHead, Retention, UnixMillis, UploadId, Version, VersionId,
-    Versioning, WriteId, WriteIntent,
+    ChecksumKind, Condition, ETag, ObjectHead, Restore, Retention, StorageClass, UnixMillis,
+    UploadId, Version, VersionId, Versioning, WriteId, WriteIntent,
 };
 
 /// The bytes of an object put in one piece, or of a part.
@@ -118,6 +118,10 @@ pub enum IndexCommand {
         checksum: Option<Checksum>,
         /// Where the bytes are.
         data: Data,
+        /// The key that goes in the same entry, if this is a renaming.
+        renamed: Option<Renamed>,
+        /// Who asked for it, and how.
+        origin: Origin,
         /// Of this attempt; the same for its retries.
         write: WriteId,
         /// Refused (`DeadlinePassed`) once the partition's clock is past it.
@@ -139,11 +143,14 @@ pub enum IndexCommand {
         condition: Condition,
         /// Whether a governance retention is no hindrance: the caller has the permission.
         bypass_governance: bool,
+        /// Who asked for it, and how.
+        origin: Origin,
         /// Of this attempt.
         write: WriteId,
     },
     /// Changes what is said about a version, not its bytes. Answer: `Object`; `NoSuchKey`,
-    /// `NoSuchVersion`, `DeleteMarker`, `Locked`, `NoLock`.
+    /// `NoSuchVersion`, `DeleteMarker`, `Locked`, `NoLock`, `ConditionFailed` (another version
+    /// than the one that the update is about), `NotArchived`, `RestoreInProgress`.
     UpdateObject {
         /// The bucket.
         bucket: BucketId,
@@ -153,8 +160,34 @@ pub enum IndexCommand {
         version: Option<Version>,
         /// What changes.
         update: ObjectUpdate,
+        /// Who asked for it, and how.
+        origin: Origin,
         /// Of this attempt.
         write: WriteId,
+    },
+    /// Puts another blob with the same content in the place of one: encoded in another way, or in
+    /// another placement group. The old one becomes garbage in the same entry. Answer: `Done`;
+    /// `Moved` if the version or the part is not there (any more) or has another blob;
+    /// `DeadlinePassed`.
+    ReplaceBlob {
+        /// The bucket.
+        bucket: BucketId,
+        /// The key.
+        key: String,
+        /// The version that has the blob.
+        version: VersionId,
+        /// For an object of parts: its upload, and the number of the part's row.
+        part: Option<(UploadId, u16)>,
+        /// What is there now.
+        old: BlobId,
+        /// What takes its place; its content has as many bytes.
+        new: BlobRef,
+        /// Ranks of `new` that are not durable yet; queued for repair as by a put.
+        missing: Vec<u8>,
+        /// Of this attempt.
+        write: WriteId,
+        /// Refused once the partition's clock is past it.
+        deadline: UnixMillis,
     },
     /// Begins a multipart upload. Answer: `Done`; `NoLock` as for a put.
     CreateUpload {
@@ -202,6 +235,10 @@ pub enum IndexCommand {
         checksum: Option<Checksum>,
         /// If the client named the object's size: it must be the parts' sum (`SizeMismatch`).
         size: Option<u64>,
+        /// The key that goes in the same entry, if this is a renaming.
+        renamed: Option<Renamed>,
+        /// Who asked for it, and how.
+        origin: Origin,
         /// Of this attempt.
         write: WriteId,
     },
@@ -232,8 +269,106 @@ pub enum IndexCommand {
         /// The blob.
         blob: BlobId,
     },
-    /// Does nothing but move the partition's clock.
+    /// Events up to this number have been delivered, or given up: remove their rows; at most
+    /// 1,000 of them. Answer: `Done`.
+    EventsDelivered {
+        /// The last one.
+        through: u64,
+    },
+    /// Does nothing but move the partition's clock. What is due then happens with this command as
+    /// with any other: up to 100 restores become ready or end.
     Tick,
+}
+
+/// The key whose object becomes that of another key of the same partition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Renamed {
+    /// The key that is no more afterwards.
+    pub from: String,
+    /// Its object must still be this one (`SourceChanged` else).
+    pub version: VersionId,
+}
+
+/// Who asked for a change: what its events say about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Origin {
+    /// By which operation.
+    pub reason: Reason,
+    /// The request's id; empty for background work.
+    pub request_id: String,
+    /// The access key that signed it; empty for anonymous requests and background work.
+    pub requester: String,
+    /// Where it came from.
+    pub source_ip: Option<std::net::IpAddr>,
+}
+
+/// The operation that changed an object.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
+)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Reason {
+    #[default]
+    PutObject,
+    PostObject,
+    CopyObject,
+    CompleteMultipartUpload,
+    RenameObject,
+    DeleteObject,
+    LifecycleExpiration,
+    LifecycleTransition,
+    PutObjectTagging,
+    DeleteObjectTagging,
+    RestoreObject,
+}
+
+/// What happened to a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum EventKind {
+    /// It was made and is current.
+    Created,
+    /// It was removed for good.
+    Deleted,
+    /// It is a delete marker that was made.
+    MarkerCreated,
+    /// All its tags were set.
+    TagsSet,
+    /// All its tags were removed.
+    TagsRemoved,
+    /// It is in another storage class now.
+    ClassChanged(StorageClass),
+    /// Its restore was asked for.
+    RestoreBegun,
+    /// It can be read until then.
+    RestoreCompleted(UnixMillis),
+    /// It cannot be read any more.
+    RestoreExpired,
+}
+
+/// A change of an object in a bucket whose settings ask for events. The row is written in the
+/// entry that makes the change. A key's events are in the order of their numbers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Unique in the partition; only grows.
+    pub number: u64,
+    /// The partition's clock.
+    pub at: UnixMillis,
+    /// The bucket.
+    pub bucket: BucketId,
+    /// The key.
+    pub key: String,
+    /// What happened.
+    pub kind: EventKind,
+    /// The version that it is about; `None` where clients are told none.
+    pub version: Option<Version>,
+    /// Bytes of the object; 0 for a delete marker.
+    pub size: u64,
+    /// Its entity tag, if it is an object.
+    pub etag: Option<ETag>,
+    /// Its storage class (before a change of it).
+    pub class: StorageClass,
+    /// Who asked for it.
+    pub origin: Origin,
 }
 
 /// A change of a bucket's settings.
@@ -245,6 +380,8 @@ pub enum BucketChange {
     /// Gives the bucket object lock or changes its default retention. `BucketState` unless
     /// versioning is enabled.
     Lock(BucketLock),
+    /// Whether changes of its objects are written down as events.
+    Events(bool),
 }
 
 /// A change of what is said about a version.
@@ -261,6 +398,24 @@ pub enum ObjectUpdate {
     },
     /// Its legal hold. `NoLock` without object lock.
     LegalHold(bool),
+    /// Its storage class, after all its blobs were replaced. A restore is over then.
+    Class {
+        /// The new one.
+        to: StorageClass,
+        /// The very version that was looked at: `ConditionFailed` for another one.
+        version: VersionId,
+    },
+    /// Restores an archived object (`NotArchived` for another one). While a restore is ongoing,
+    /// only one that ends sooner takes its place (`RestoreInProgress` else); one that is readable
+    /// stays so, and its end is moved.
+    Restore {
+        /// From the entry's time until it can be read, in milliseconds.
+        ready_after_ms: u64,
+        /// From then on until it cannot, in milliseconds; then moved to the end of that day.
+        readable_ms: u64,
+        /// The length of a day in milliseconds; at least 1.
+        day_ms: u64,
+    },
 }
 
 /// What an index command did.
@@ -291,6 +446,14 @@ pub enum IndexAnswer {
     NoLock,
     /// A retention or a legal hold forbids it.
     Locked,
+    /// The version is not in an archive.
+    NotArchived,
+    /// Its restore is under way.
+    RestoreInProgress(Restore),
+    /// The version, or its blob, is not what was to be replaced.
+    Moved,
+    /// The object that was to be renamed is another one by now.
+    SourceChanged,
     /// `If-Match` on a key without an object, or an update of one: 404.
     NoSuchKey,
     /// The key has no such version.
@@ -413,6 +576,10 @@ pub struct ListedObject {
     pub checksum: Option<(ChecksumAlgorithm, ChecksumKind)>,
     /// Its tags.
     pub tags: BTreeMap<String, String>,
+    /// Its storage class.
+    pub class: StorageClass,
+    /// Its restore, if it is archived.
+    pub restore: Option<Restore>,
 }
 
 /// A version as a listing shows it.
@@ -608,6 +775,19 @@ pub enum IndexQuery {
         /// At most so many; 1 to 1,000.
         limit: u32,
     },
+    /// The oldest events. Answer: `Events`.
+    Events {
+        /// Only numbers above it.
+        after: Option<u64>,
+        /// At most so many; 1 to 1,000.
+        limit: u32,
+    },
+    /// Whether something waits for the clock to be moved: a restore that is to begin or to end by
+    /// then. Answer: `Due`.
+    Due {
+        /// The present, as the asker knows it.
+        now: UnixMillis,
+    },
     /// Blobs with missing ranks, in the order of their ids. Answer: `Repairs`.
     Repairs {
         /// Only blobs after it.
@@ -684,6 +864,10 @@ pub enum IndexView {
     Garbage(Vec<(GarbageId, Garbage)>),
     /// Repairs.
     Repairs(Vec<RepairRow>),
+    /// Events, oldest first.
+    Events(Vec<Event>),
+    /// Whether a [`IndexCommand::Tick`] is due.
+    Due(bool),
     /// The bucket has no gate here (yet): ask the root group.
     BucketNotOpen,
     /// The bucket was deleted: ask the root group what the name means now.

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use types::{
-    BucketId, BucketSettings, ClusterId, ClusterMap, DiskId, DiskUuid, ErasurePolicy, InstanceId,
-    Location, NodeId, Partition, Role, UnixMillis,
+    BucketId, BucketSettings, ClusterId, ClusterMap, DiskClass, DiskId, DiskUuid, ErasurePolicy,
+    InstanceId, Location, NodeId, Partition, Role, StorageClasses, UnixMillis,
 };
 
 /// A change of the root state.
@@ -35,7 +35,7 @@ pub enum RootCommand {
         /// Its failure domains.
         location: Location,
     },
-    /// Registers a disk or renews its capacity and node. Answer: `Disk`.
+    /// Registers a disk or renews its capacity, class and node. Answer: `Disk`.
     RegisterDisk {
         /// What its format file says.
         uuid: DiskUuid,
@@ -43,13 +43,23 @@ pub enum RootCommand {
         node: NodeId,
         /// Bytes it can hold.
         capacity_bytes: u64,
+        /// What it is for.
+        class: DiskClass,
+    },
+    /// Says what becomes of new blobs of each storage class. Answer: `Done`; `Refused` before
+    /// bootstrap, or if a class is missing.
+    SetStorageClasses {
+        /// All of them.
+        classes: StorageClasses,
     },
     /// Adds placement groups of a policy; ids are given in order. Refused if the policy
-    /// already has groups, if a disk is unknown or twice in a group, or if a group's length
-    /// is not `n`.
+    /// already has groups of this class, if a disk is unknown or twice in a group, or if a
+    /// group's length is not `n`.
     CreateGroups {
         /// The policy that they serve.
         policy: ErasurePolicy,
+        /// The class of disks that they stand for.
+        class: DiskClass,
         /// Members in rank order.
         groups: Vec<Vec<DiskId>>,
     },
@@ -144,6 +154,10 @@ pub enum ConfigKind {
     Lifecycle = 4,
     /// Where the access log goes.
     Logging = 5,
+    /// Who is told of events.
+    Notification = 6,
+    /// Inventories, by their id.
+    Inventory = 7,
 }
 
 /// What a root command did.

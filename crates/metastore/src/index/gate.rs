@@ -18,6 +18,7 @@ pub(super) fn guarded_bucket(command: &IndexCommand) -> Option<BucketId> {
         | C::PutObject { bucket, .. }
         | C::DeleteObject { bucket, .. }
         | C::UpdateObject { bucket, .. }
+        | C::ReplaceBlob { bucket, .. }
         | C::CreateUpload { bucket, .. }
         | C::PutPart { bucket, .. }
         | C::CompleteUpload { bucket, .. }
@@ -27,6 +28,7 @@ pub(super) fn guarded_bucket(command: &IndexCommand) -> Option<BucketId> {
         | C::Collected { .. }
         | C::ExpandGarbage { .. }
         | C::Repaired { .. }
+        | C::EventsDelivered { .. }
         | C::Tick => None,
     }
 }
@@ -74,6 +76,7 @@ impl Apply<'_> {
             BucketChange::Versioning(Versioning::Suspended) => settings.lock.is_none(),
             BucketChange::Versioning(Versioning::Enabled) => true,
             BucketChange::Lock(_) => settings.versioning == Versioning::Enabled,
+            BucketChange::Events(_) => true,
         };
         if !allowed {
             return Ok(IndexAnswer::BucketState);
@@ -81,6 +84,7 @@ impl Apply<'_> {
         match change {
             BucketChange::Versioning(versioning) => settings.versioning = versioning,
             BucketChange::Lock(lock) => settings.lock = Some(lock),
+            BucketChange::Events(events) => settings.events = events,
         }
         rows::put(self.rows, &keys::gate(bucket), &Gate::Open(settings));
         Ok(IndexAnswer::Done)

@@ -36,6 +36,8 @@ pub(super) fn listed(key: String, head: &ObjectHead) -> ListedObject {
         modified: head.modified,
         checksum: head.checksum.as_ref().map(|checksum| (checksum.algorithm, checksum.kind)),
         tags: head.attributes.tags.clone(),
+        class: head.attributes.class,
+        restore: head.restore,
     }
 }
 

@@ -162,6 +162,8 @@ impl<'a> Apply<'a> {
                 self.complete_upload(at, *upload, &completion)
             }
             C::AbortUpload { bucket, key, upload, .. } => self.abort_upload(*bucket, key, *upload),
+            C::ReplaceBlob { .. } => Ok(IndexAnswer::Moved),
+            C::EventsDelivered { .. } => Ok(IndexAnswer::Done),
             C::Collected { rows } => self.collected(rows),
             C::ExpandGarbage { row } => self.expand_garbage(*row),
             C::Repaired { blob } => {

@@ -36,6 +36,7 @@ pub(crate) fn head_of(command: &IndexCommand, made: Made) -> Option<ObjectHead> 
             Data::Inline(bytes) => Content::Inline(bytes.clone()),
             Data::Blob { blob, .. } => Content::Blob(blob.clone()),
         },
+        restore: None,
     })
 }
 

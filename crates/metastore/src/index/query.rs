@@ -73,6 +73,8 @@ pub fn evaluate(rows: &dyn KvRead, query: &IndexQuery) -> Result<IndexView, KvEr
         Q::Settled { blob, intent } => settled(rows, *blob, intent),
         Q::Garbage { before, after, limit } => garbage(rows, *before, *after, page(*limit)),
         Q::Repairs { after, limit } => repairs(rows, *after, page(*limit)),
+        Q::Events { .. } => Ok(IndexView::Events(Vec::new())),
+        Q::Due { .. } => Ok(IndexView::Due(false)),
     }
 }
 
@@ -98,7 +100,11 @@ fn guarded_bucket(query: &IndexQuery) -> Option<BucketId> {
         | Q::Upload { bucket, .. }
         | Q::Uploads { bucket, .. }
         | Q::Parts { bucket, .. } => Some(*bucket),
-        Q::Settled { .. } | Q::Garbage { .. } | Q::Repairs { .. } => None,
+        Q::Settled { .. }
+        | Q::Garbage { .. }
+        | Q::Repairs { .. }
+        | Q::Events { .. }
+        | Q::Due { .. } => None,
     }
 }
 

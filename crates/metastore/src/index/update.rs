@@ -43,6 +43,9 @@ impl Apply<'_> {
                 head.attributes.lock.retention = *to;
             }
             ObjectUpdate::LegalHold(hold) => head.attributes.lock.legal_hold = Some(*hold),
+            ObjectUpdate::Class { .. } | ObjectUpdate::Restore { .. } => {
+                return Ok(IndexAnswer::NotArchived);
+            }
         }
         if is_current {
             rows::put(self.rows, &index::head(at.bucket, at.key), &head);

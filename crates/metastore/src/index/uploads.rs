@@ -136,6 +136,7 @@ impl Apply<'_> {
             attributes: Attributes { lock: made.lock, ..header.attributes },
             checksum: completion.checksum.cloned(),
             content: Content::Parts { upload, count },
+            restore: None,
         };
         if let Some(refusal) = self.replace_current(at, current, &New::Object(&head), false)? {
             return Ok(refusal);

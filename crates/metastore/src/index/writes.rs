@@ -44,6 +44,7 @@ pub enum WriteKind {
     AbortUpload = 6,
     UpdateObject = 7,
     ConfigureBucket = 8,
+    ReplaceBlob = 9,
 }
 
 /// The write id of a command that has one.
@@ -58,11 +59,13 @@ pub(crate) fn write_of(command: &IndexCommand) -> Option<(WriteId, WriteKind)> {
         C::AbortUpload { write, .. } => Some((*write, WriteKind::AbortUpload)),
         C::UpdateObject { write, .. } => Some((*write, WriteKind::UpdateObject)),
         C::ConfigureBucket { write, .. } => Some((*write, WriteKind::ConfigureBucket)),
+        C::ReplaceBlob { write, .. } => Some((*write, WriteKind::ReplaceBlob)),
         C::OpenBucket { .. }
         | C::SealBucket { .. }
         | C::Collected { .. }
         | C::ExpandGarbage { .. }
         | C::Repaired { .. }
+        | C::EventsDelivered { .. }
         | C::Tick => None,
     }
 }

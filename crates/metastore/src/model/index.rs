@@ -91,6 +91,7 @@ impl IndexModel {
                         Some(BucketSettings { lock: Some(lock), ..now })
                     }
                     (B::Lock(_), ..) => None,
+                    (B::Events(events), ..) => Some(BucketSettings { events, ..now }),
                 };
                 if next.is_none() {
                     return A::BucketState;
@@ -233,6 +234,8 @@ impl IndexModel {
                 self.repairs.remove(blob);
                 A::Done
             }
+            C::ReplaceBlob { .. } => A::Moved,
+            C::EventsDelivered { .. } => A::Done,
             C::Tick => A::Done,
         }
     }
@@ -302,8 +305,17 @@ impl IndexModel {
         let checksum = checksum.clone();
         let (version, modified) = (self.next_id(), self.now);
         let null = settings.versioning != Versioning::Enabled;
-        let head =
-            ObjectHead { version, null, size, etag, modified, attributes, checksum, content };
+        let head = ObjectHead {
+            version,
+            null,
+            size,
+            etag,
+            modified,
+            attributes,
+            checksum,
+            content,
+            restore: None,
+        };
         self.push(at, head.name(), Some(head.clone()), version);
         head
     }
@@ -409,6 +421,7 @@ impl IndexModel {
                 head.attributes.lock.retention = *to;
             }
             ObjectUpdate::LegalHold(hold) => head.attributes.lock.legal_hold = Some(*hold),
+            ObjectUpdate::Class { .. } | ObjectUpdate::Restore { .. } => return A::NotArchived,
         }
         A::Object(Box::new(head.clone()))
     }

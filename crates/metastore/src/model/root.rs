@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use types::{
     BucketId, ClusterMap, Disk, DiskId, DiskState, Epoch, Node, NodeId, PgId, PlacementGroup, Role,
-    UnixMillis,
+    StorageClasses, UnixMillis,
 };
 
 use crate::{
@@ -29,16 +29,18 @@ pub struct RootModel {
     pub configs: BTreeMap<(BucketId, ConfigKind, String), Bytes>,
     pub data_nodes_made: u64,
     pub epoch: u64,
+    /// `None`: those of the policy.
+    pub classes: Option<StorageClasses>,
 }
 
 impl RootModel {
     /// Applies a command at a time. The text of a refusal is not part of the model.
     pub fn apply(&mut self, now: UnixMillis, command: &C) -> A {
         let before = (self.bootstrapped.clone(), self.nodes.clone(), self.disks.clone());
-        let groups = self.groups.clone();
+        let (groups, classes) = (self.groups.clone(), self.classes());
         let answer = self.change(now, command);
         let after = (self.bootstrapped.clone(), self.nodes.clone(), self.disks.clone());
-        if before != after || groups != self.groups {
+        if before != after || groups != self.groups || classes != self.classes() {
             self.epoch += 1;
         }
         answer
@@ -92,19 +94,30 @@ impl RootModel {
                 self.nodes.insert(id, Node { id, instance, role, address, location });
                 A::Node(id)
             }
-            C::RegisterDisk { uuid, node, capacity_bytes } => {
+            C::RegisterDisk { uuid, node, capacity_bytes, class } => {
                 if !self.nodes.contains_key(node) {
                     return no();
                 }
                 let known = self.disks.values().find(|disk| disk.uuid == *uuid);
                 let id = known.map_or(DiskId(self.disks.len() as u32 + 1), |disk| disk.id);
                 let state = known.map_or(DiskState::In, |disk| disk.state);
-                let (uuid, node, capacity_bytes) = (*uuid, *node, *capacity_bytes);
-                self.disks.insert(id, Disk { id, uuid, node, capacity_bytes, state });
+                let (uuid, node, capacity_bytes, class) = (*uuid, *node, *capacity_bytes, *class);
+                let disk = Disk { id, uuid, node, capacity_bytes, state, class };
+                self.disks.insert(id, disk);
                 A::Disk(id)
             }
-            C::CreateGroups { policy, groups } => {
-                let taken = self.groups.values().any(|group| group.policy == *policy);
+            C::SetStorageClasses { classes } => {
+                if self.bootstrapped.is_none() || !classes.is_complete() {
+                    return no();
+                }
+                self.classes = Some(classes.clone());
+                A::Done
+            }
+            C::CreateGroups { policy, class, groups } => {
+                let taken = self
+                    .groups
+                    .values()
+                    .any(|group| (group.policy, group.class) == (*policy, *class));
                 let good = |members: &Vec<DiskId>| {
                     let mut sorted = members.clone();
                     sorted.sort();
@@ -122,8 +135,9 @@ impl RootModel {
                 }
                 for disks in groups {
                     let id = PgId(self.groups.len() as u32 + 1);
-                    let (epoch, policy, disks) = (Epoch(1), *policy, disks.clone());
-                    self.groups.insert(id, PlacementGroup { id, epoch, policy, disks });
+                    let (epoch, policy, class) = (Epoch(1), *policy, *class);
+                    let disks = disks.clone();
+                    self.groups.insert(id, PlacementGroup { id, epoch, policy, class, disks });
                 }
                 A::Done
             }
@@ -192,6 +206,11 @@ impl RootModel {
         }
     }
 
+    fn classes(&self) -> Option<StorageClasses> {
+        let Some(C::Bootstrap { policy, .. }) = &self.bootstrapped else { return None };
+        Some(self.classes.clone().unwrap_or_else(|| StorageClasses::new(*policy)))
+    }
+
     /// Answers a query.
     pub fn query(&self, query: &Q) -> V {
         match query {
@@ -203,6 +222,7 @@ impl RootModel {
                     cluster: *cluster,
                     epoch: Epoch(self.epoch),
                     policy: *policy,
+                    classes: self.classes().expect("bootstrapped"),
                     nodes: self.nodes.clone(),
                     disks: self.disks.clone(),
                     groups: self.groups.clone(),

@@ -27,7 +27,11 @@ impl IndexModel {
             | Q::Upload { bucket, .. }
             | Q::Uploads { bucket, .. }
             | Q::Parts { bucket, .. } => self.closed(*bucket),
-            Q::Settled { .. } | Q::Garbage { .. } | Q::Repairs { .. } => None,
+            Q::Settled { .. }
+            | Q::Garbage { .. }
+            | Q::Repairs { .. }
+            | Q::Events { .. }
+            | Q::Due { .. } => None,
         };
         match gate {
             Some(A::BucketSealed) => V::BucketSealed,
@@ -39,6 +43,8 @@ impl IndexModel {
     fn view(&self, query: &Q) -> V {
         match query {
             Q::Settings { bucket } => V::Settings(self.settings(*bucket)),
+            Q::Events { .. } => V::Events(Vec::new()),
+            Q::Due { .. } => V::Due(false),
             Q::Head { bucket, key, version } => {
                 let versions = self.all(&(*bucket, key.clone()));
                 let stored = match version {
@@ -281,6 +287,8 @@ fn listed(key: &str, head: &ObjectHead) -> ListedObject {
         modified: head.modified,
         checksum: head.checksum.as_ref().map(|c| (c.algorithm, c.kind)),
         tags: head.attributes.tags.clone(),
+        class: head.attributes.class,
+        restore: head.restore,
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use consensus::KvError;
 use types::{
-    ClusterId, Disk, DiskId, DiskState, DiskUuid, Epoch, ErasurePolicy, InstanceId, Location, Node,
-    NodeId, Partition, PgId, PlacementGroup, Role,
+    ClusterId, Disk, DiskClass, DiskId, DiskState, DiskUuid, Epoch, ErasurePolicy, InstanceId,
+    Location, Node, NodeId, Partition, PgId, PlacementGroup, Role, StorageClasses,
 };
 
 use super::{Apply, query, refused};
@@ -47,7 +47,8 @@ impl Apply<'_> {
         if let Some(flaw) = flaw_of(partitions) {
             return refused(flaw);
         }
-        rows::put(self.rows, keys::CLUSTER, &ClusterRow { cluster, policy });
+        let classes = StorageClasses::new(policy);
+        rows::put(self.rows, keys::CLUSTER, &ClusterRow { cluster, policy, classes });
         for partition in partitions {
             rows::put(self.rows, &keys::partition(&partition.start), partition);
         }
@@ -117,6 +118,7 @@ impl Apply<'_> {
         uuid: DiskUuid,
         node: NodeId,
         capacity_bytes: u64,
+        class: DiskClass,
     ) -> Result<RootAnswer, KvError> {
         if rows::get::<Node>(self.rows, &keys::node(node))?.is_none() {
             return refused(format!("node {node} is not registered"));
@@ -133,7 +135,7 @@ impl Apply<'_> {
         };
         let before: Option<Disk> = rows::get(self.rows, &keys::disk(id))?;
         let state = before.as_ref().map_or(DiskState::In, |disk| disk.state);
-        let disk = Disk { id, uuid, node, capacity_bytes, state };
+        let disk = Disk { id, uuid, node, capacity_bytes, state, class };
         if before.as_ref() != Some(&disk) {
             rows::put(self.rows, &keys::disk(id), &disk);
             self.raise_epoch()?;
@@ -141,9 +143,28 @@ impl Apply<'_> {
         Ok(RootAnswer::Disk(id))
     }
 
+    pub(super) fn set_storage_classes(
+        &mut self,
+        classes: &StorageClasses,
+    ) -> Result<RootAnswer, KvError> {
+        let Some(row) = rows::get::<ClusterRow>(self.rows, keys::CLUSTER)? else {
+            return refused("the cluster has no identity yet");
+        };
+        if !classes.is_complete() {
+            return refused("every storage class needs a profile");
+        }
+        if row.classes != *classes {
+            let row = ClusterRow { classes: classes.clone(), ..row };
+            rows::put(self.rows, keys::CLUSTER, &row);
+            self.raise_epoch()?;
+        }
+        Ok(RootAnswer::Done)
+    }
+
     pub(super) fn create_groups(
         &mut self,
         policy: ErasurePolicy,
+        class: DiskClass,
         groups: &[Vec<DiskId>],
     ) -> Result<RootAnswer, KvError> {
         if rows::get::<ClusterRow>(self.rows, keys::CLUSTER)?.is_none() {
@@ -153,8 +174,8 @@ impl Apply<'_> {
             return refused("there is no group to create");
         }
         let existing = query::groups(self.rows)?;
-        if existing.iter().any(|group| group.policy == policy) {
-            return refused(format!("policy {policy} already has placement groups"));
+        if existing.iter().any(|group| (group.policy, group.class) == (policy, class)) {
+            return refused(format!("policy {policy} already has {class} placement groups"));
         }
         for members in groups {
             if members.len() != policy.n() {
@@ -177,7 +198,8 @@ impl Apply<'_> {
             let Ok(id) = u32::try_from(self.next(keys::LAST_GROUP, 1)?).map(PgId) else {
                 return refused("there are no placement group ids left");
             };
-            let group = PlacementGroup { id, epoch: Epoch(1), policy, disks: members.clone() };
+            let disks = members.clone();
+            let group = PlacementGroup { id, epoch: Epoch(1), policy, class, disks };
             rows::put(self.rows, &keys::group(id), &group);
         }
         self.raise_epoch()?;

@@ -57,10 +57,13 @@ impl Apply<'_> {
             C::RegisterNode { id, instance, role, address, location } => {
                 self.register_node(*id, *instance, *role, address, location)
             }
-            C::RegisterDisk { uuid, node, capacity_bytes } => {
-                self.register_disk(*uuid, *node, *capacity_bytes)
+            C::RegisterDisk { uuid, node, capacity_bytes, class } => {
+                self.register_disk(*uuid, *node, *capacity_bytes, *class)
             }
-            C::CreateGroups { policy, groups } => self.create_groups(*policy, groups),
+            C::SetStorageClasses { classes } => self.set_storage_classes(classes),
+            C::CreateGroups { policy, class, groups } => {
+                self.create_groups(*policy, *class, groups)
+            }
             C::CreateBucket { name, id, initial } => self.create_bucket(name, *id, *initial),
             C::SetBucketConfig { id, kind, name, value } => {
                 self.set_bucket_config(*id, *kind, name, value.as_ref())

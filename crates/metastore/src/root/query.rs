@@ -71,11 +71,12 @@ pub(super) fn groups(rows: &dyn KvRead) -> Result<Vec<PlacementGroup>, KvError> 
 }
 
 fn map(rows: &dyn KvRead) -> Result<Option<ClusterMap>, KvError> {
-    let Some(ClusterRow { cluster, policy }) = cluster(rows)? else { return Ok(None) };
+    let Some(ClusterRow { cluster, policy, classes }) = cluster(rows)? else { return Ok(None) };
     Ok(Some(ClusterMap {
         cluster,
         epoch: epoch(rows)?,
         policy,
+        classes,
         nodes: all::<Node>(rows, root::NODES)?.into_iter().map(|node| (node.id, node)).collect(),
         disks: all::<Disk>(rows, root::DISKS)?.into_iter().map(|disk| (disk.id, disk)).collect(),
         groups: groups(rows)?.into_iter().map(|group| (group.id, group)).collect(),

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use metastore::api::index::Origin;
 use objects::{Objects, body::MemoryBody, request::Put};
 use time::OffsetDateTime;
 use tokio::sync::{mpsc, oneshot};
@@ -180,6 +181,7 @@ impl Writer {
                 system: [("content-type".to_owned(), "text/plain".to_owned())].into(),
                 ..Attributes::default()
             },
+            origin: Origin::default(),
             body: Box::new(MemoryBody::new(batch.lines)),
         };
         if let Err(error) = self.objects.put(put).await {

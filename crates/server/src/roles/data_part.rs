@@ -15,7 +15,7 @@ use metastore::{
 use proto::shards::ShardService;
 use shardstore::{DataNode, Limits, OpenError, RocksStore, Settings, format::Format};
 use tokio_util::sync::CancellationToken;
-use types::{ClusterId, DiskId, DiskUuid, InstanceId, Location, NodeId, Role};
+use types::{ClusterId, DiskClass, DiskId, DiskUuid, InstanceId, Location, NodeId, Role};
 use uuid::Uuid;
 
 use super::clock;
@@ -97,7 +97,7 @@ async fn report(node: NodeId, service: &DataNode) -> HeartbeatReport {
                 id: disk,
                 used_bytes: stat.used_bytes,
                 capacity_bytes: stat.capacity_bytes,
-                writable: stat.writable,
+                        writable: stat.writable,
                 readable: stat.readable,
             },
             Err(_) => DiskReport {
@@ -165,6 +165,7 @@ async fn register_disk(
         uuid: store.disk_uuid(),
         node,
         capacity_bytes: stat.capacity_bytes,
+        class: DiskClass::Hot,
     };
     let disk = match patiently(metadata, command).await? {
         RootAnswer::Disk(disk) => disk,
