@@ -35,13 +35,14 @@ CLUSTER ?= ns
 PYTEST_FLAGS ?=
 BENCH_ARGS ?=
 RACE_ARGS ?=
+CUTS ?= 10
 
 say = @echo "==> $(1)"
 
 .PHONY: help
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@echo "Variables: PORTABLE=1 (any x86-64), CARGO_TARGET_DIR, DATA and LISTEN (run), PYTEST_FLAGS, BENCH_ARGS, RACE_ARGS"
+	@echo "Variables: PORTABLE=1 (any x86-64), CARGO_TARGET_DIR, DATA and LISTEN (run), PYTEST_FLAGS, BENCH_ARGS, RACE_ARGS, CUTS"
 
 .PHONY: deps
 deps: ## Install the missing Debian packages that the build needs
@@ -60,7 +61,7 @@ run: build ## Build, then start a server on 127.0.0.1:9000 with its data in ./da
 # ---- tests
 
 .PHONY: test
-test: deps test-rust build test-clients ## All tests: unit, property, integration, real clients
+test: deps test-rust build test-clients test-power ## All tests: unit, property, integration, real clients, power cuts
 
 .PHONY: test-rust
 test-rust: deps ## Unit, property and integration tests of all crates
@@ -99,6 +100,12 @@ test-faults: build ## Kill nodes of an 11-process cluster under load (root; abou
 	@deploy/install-packages iproute2 haproxy
 	echo "==> faults under load on a cluster in network namespaces"
 	tests/run tests/faults $(PYTEST_FLAGS)
+
+.PHONY: test-power
+test-power: build ## Power cuts, failing fsyncs, full disks and flipped bits under a real server (root; CUTS=10)
+	$(call say,power cuts over lossyfs)
+	@cargo build $(CARGO_FLAGS) --workspace --bin lossyfs
+	@SHARDLAKE_CUTS=$(CUTS) tests/run tests/power --capture=tee-sys $(PYTEST_FLAGS)
 
 # A cluster of its own beside a `make cluster-ns`; its folder stays if the run fails. The first run
 # plants a race into the clients, to show that this load would find one. A leader stays dead for

@@ -35,6 +35,15 @@ pub enum OpenError {
         /// The folder.
         dir: PathBuf,
     },
+    /// Its database is gone.
+    #[error(
+        "{} has lost its database: rebuild this node under a new node id in an empty folder",
+        .dir.display()
+    )]
+    Emptied {
+        /// The folder.
+        dir: PathBuf,
+    },
     /// It belongs to another cluster, node or instance.
     #[error(
         "{} belongs to node {node} (instance {instance}) of cluster {cluster}: start it as that node or choose another folder",

@@ -21,6 +21,7 @@ use std::{
 };
 
 use crc_fast::{CrcAlgorithm, checksum};
+use platform::folder;
 use types::{ClusterId, InstanceId, NodeId};
 
 use crate::error::OpenError;
@@ -38,25 +39,38 @@ pub(crate) struct Owner {
     pub(crate) instance: InstanceId,
 }
 
-/// Marks an empty or absent folder as `owner`'s, or checks that it is.
-pub(crate) fn claim(dir: &Path, owner: Owner) -> Result<(), OpenError> {
+/// The folder of the RocksDB.
+pub(crate) const DATABASE: &str = "db";
+
+/// Whether the folder is `owner`'s already, with its database. False: it is empty or absent, or was
+/// being made when the power failed; it is there now, and [`claim`] may follow once its
+/// database is made.
+pub(crate) fn is_claimed(dir: &Path, owner: Owner) -> Result<bool, OpenError> {
     let io = |error| OpenError::Io { dir: dir.to_owned(), error };
-    fs::create_dir_all(dir).map_err(io)?;
-    let path = dir.join(NAME);
-    match fs::read(&path) {
-        Ok(bytes) => check(dir, &bytes, owner),
+    folder::create_durably(dir).map_err(io)?;
+    match fs::read(dir.join(NAME)) {
+        Ok(bytes) => check(dir, &bytes, owner)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            // A crash while the folder was being made leaves only our temporary file.
             for entry in fs::read_dir(dir).map_err(io)? {
                 let name = entry.map_err(io)?.file_name();
-                if name != temporary().as_str() {
+                if name != temporary().as_str() && name != DATABASE {
                     return Err(OpenError::Foreign { dir: dir.to_owned() });
                 }
             }
-            write(dir, &encode(owner)).map_err(io)
+            return Ok(false);
         }
-        Err(error) => Err(io(error)),
+        Err(error) => return Err(io(error)),
     }
+    // A node that comes back without what it has voted and acknowledged must not vote again.
+    if !dir.join(DATABASE).join("CURRENT").try_exists().map_err(io)? {
+        return Err(OpenError::Emptied { dir: dir.to_owned() });
+    }
+    Ok(true)
+}
+
+/// Marks the folder as `owner`'s. Its database is durable by now.
+pub(crate) fn claim(dir: &Path, owner: Owner) -> Result<(), OpenError> {
+    write(dir, &encode(owner)).map_err(|error| OpenError::Io { dir: dir.to_owned(), error })
 }
 
 fn check(dir: &Path, bytes: &[u8], owner: Owner) -> Result<(), OpenError> {
@@ -111,11 +125,7 @@ fn write(dir: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&new, dir.join(NAME))?;
-    File::open(dir)?.sync_all()?;
-    match dir.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
-        _ => Ok(()),
-    }
+    folder::sync(dir)
 }
 
 #[cfg(test)]
@@ -142,9 +152,13 @@ mod tests {
     #[test]
     fn an_owner_comes_back_and_others_are_refused() {
         let dir = tempfile::tempdir().unwrap();
+        assert!(!is_claimed(dir.path(), owner(3)).unwrap());
+        fs::create_dir(dir.path().join(DATABASE)).unwrap();
+        assert!(!is_claimed(dir.path(), owner(3)).unwrap(), "the power failed on the way");
+        fs::write(dir.path().join(DATABASE).join("CURRENT"), b"MANIFEST-1").unwrap();
         claim(dir.path(), owner(3)).unwrap();
-        claim(dir.path(), owner(3)).unwrap();
-        let error = claim(dir.path(), owner(4)).unwrap_err();
+        assert!(is_claimed(dir.path(), owner(3)).unwrap());
+        let error = is_claimed(dir.path(), owner(4)).unwrap_err();
         assert!(matches!(error, OpenError::Owner { node: NodeId(3), .. }), "{error}");
     }
 
@@ -152,18 +166,22 @@ mod tests {
     fn foreign_newer_and_damaged_folders_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("holiday.jpg"), b"x").unwrap();
-        assert!(matches!(claim(dir.path(), owner(3)), Err(OpenError::Foreign { .. })));
+        assert!(matches!(is_claimed(dir.path(), owner(3)), Err(OpenError::Foreign { .. })));
 
         let dir = tempfile::tempdir().unwrap();
         let mut newer = encode(owner(3));
         newer[8] = 2;
         fs::write(dir.path().join(NAME), &newer).unwrap();
-        let error = claim(dir.path(), owner(3)).unwrap_err();
+        let error = is_claimed(dir.path(), owner(3)).unwrap_err();
         assert!(matches!(error, OpenError::Version { found: 2, .. }), "{error}");
 
         let mut bad = encode(owner(3));
         bad[30] ^= 1;
         fs::write(dir.path().join(NAME), &bad).unwrap();
-        assert!(matches!(claim(dir.path(), owner(3)), Err(OpenError::Damaged { .. })));
+        assert!(matches!(is_claimed(dir.path(), owner(3)), Err(OpenError::Damaged { .. })));
+
+        fs::write(dir.path().join(NAME), encode(owner(3))).unwrap();
+        let error = is_claimed(dir.path(), owner(3)).unwrap_err();
+        assert!(matches!(error, OpenError::Emptied { .. }), "{error}");
     }
 }

@@ -57,8 +57,11 @@ impl Host {
         let me =
             Owner { cluster: settings.cluster, node: settings.node, instance: settings.instance };
         let dir = settings.dir.clone();
-        format::claim(&dir, me)?;
+        let claimed = format::is_claimed(&dir, me)?;
         let store = Store::open(&dir, Arc::clone(&settings.on_fatal))?;
+        if !claimed {
+            format::claim(&dir, me)?;
+        }
         let writer = Writer::start(Arc::clone(&store))
             .map_err(|error| OpenError::Io { dir: dir.clone(), error })?;
         let writer = Arc::new(writer);

@@ -1,6 +1,7 @@
-//! The seam to time. Everything that asks for the time or makes an id asks
-//! here, so that tests and the simulator decide what the answer is.
+//! The seam to time: everything that asks for the time or makes an id asks here, so that tests and
+//! the simulator decide what the answer is. And [`folder`]s that outlast a power cut.
 
 mod clock;
+pub mod folder;
 
 pub use clock::{Clock, ManualClock, SystemClock};

@@ -76,20 +76,31 @@ impl Credentials {
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let made = Self::generate();
-                let mut new = OpenOptions::new()
-                    .write(true)
-                    .create_new(true)
-                    .mode(0o600)
-                    .open(file)
-                    .map_err(|error| failed(&error))?;
-                let text = serde_json::to_string_pretty(&made).expect("two strings");
-                new.write_all(text.as_bytes())
-                    .and_then(|()| new.sync_all())
-                    .map_err(|error| failed(&error))?;
+                made.write(file).map_err(|error| failed(&error))?;
                 Ok((made, Source::Generated))
             }
             Err(error) => Err(failed(&error)),
         }
+    }
+
+    /// Writes the file so that a power cut leaves it whole or leaves none: whoever was shown the
+    /// keys will use them again.
+    fn write(&self, file: &Path) -> std::io::Result<()> {
+        let folder = match file.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
+        let temporary = folder.join(".credentials.json.new");
+        let mut new = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&temporary)?;
+        new.write_all(serde_json::to_string_pretty(self).expect("two strings").as_bytes())?;
+        new.sync_all()?;
+        std::fs::rename(&temporary, file)?;
+        platform::folder::sync(folder)
     }
 
     /// 20 and 40 random characters, the lengths that AWS uses.

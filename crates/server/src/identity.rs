@@ -123,13 +123,13 @@ impl Identity {
     pub(crate) fn write(&self, folder: &Path) -> Result<(), UserError> {
         let failed =
             |error: std::io::Error| UserError::new(format!("{}: {error}", folder.display()));
-        fs::create_dir_all(folder).map_err(failed)?;
+        platform::folder::create_durably(folder).map_err(failed)?;
         let text = serde_json::to_string_pretty(self).expect("plain data");
         let temporary = folder.join(".node.json.new");
         let mut file = File::create(&temporary).map_err(failed)?;
         file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
         fs::rename(&temporary, Self::path(folder)).map_err(failed)?;
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+        platform::folder::sync(folder).map_err(failed)
     }
 
     fn path(folder: &Path) -> PathBuf {

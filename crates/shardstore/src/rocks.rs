@@ -9,7 +9,6 @@ mod reclaim;
 mod writer;
 
 use std::{
-    fs::{self, File},
     io,
     path::{Path, PathBuf},
     sync::{
@@ -21,7 +20,7 @@ use std::{
 
 use async_trait::async_trait;
 use parking_lot::{Mutex, RwLock};
-use platform::Clock;
+use platform::{Clock, folder};
 use proto::shards::{Chunk, DiskStat, PutChunks, ShardEntry};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
@@ -210,17 +209,11 @@ impl Drop for RocksStore {
 
 /// Makes the folder if need be, so that it outlasts a power cut.
 fn create_dir(dir: &Path) -> Result<(), FormatError> {
-    let create = || -> io::Result<()> {
-        if dir.try_exists()? {
-            return Ok(());
-        }
-        fs::create_dir_all(dir)?;
-        match dir.parent() {
-            Some(parent) if parent != Path::new("") => File::open(parent)?.sync_all(),
-            _ => File::open(".")?.sync_all(),
-        }
-    };
-    create().map_err(|source| FormatError::Io { action: "create", path: dir.into(), source })
+    folder::create_durably(dir).map_err(|source| FormatError::Io {
+        action: "create",
+        path: dir.into(),
+        source,
+    })
 }
 
 /// Reads or makes the format file and the database that it vouches for.
@@ -301,7 +294,12 @@ impl Inner {
         {
             database.cancel();
         }
-        drop(self.database.write().take());
+        if let Some(database) = self.database.write().take()
+            && self.failure().is_none()
+            && let Err(fault) = database.bear_witness()
+        {
+            tracing::debug!(?fault, "the log ends without a witness");
+        }
         drop(self.lock.lock().take());
     }
 

@@ -7,18 +7,23 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
 use parking_lot::Mutex;
-use rocksdb::{BoundColumnFamily, DBWithThreadMode, MultiThreaded, SnapshotWithThreadMode};
+use platform::folder;
+use rocksdb::{
+    BoundColumnFamily, DBRecoveryMode, DBWithThreadMode, ErrorKind, MultiThreaded,
+    SnapshotWithThreadMode, WriteBatch, WriteOptions,
+};
 use types::GroupId;
+use waltail::{Mark, Verdict, judge};
 
 pub(crate) use self::writer::{Op, Writer};
 use crate::{
     error::{OpenError, StoreError},
-    keys,
+    format, keys,
     record::state::{self, State},
     settings::OnFatal,
 };
@@ -29,6 +34,8 @@ pub(crate) type DbSnapshot<'a> = SnapshotWithThreadMode<'a, Db>;
 /// A node's RocksDB.
 pub(crate) struct Store {
     pub(crate) db: Db,
+    /// The log is on the disk up to this sequence number.
+    synced: AtomicU64,
     poison: Mutex<Option<String>>,
     reported: AtomicBool,
     on_fatal: OnFatal,
@@ -37,16 +44,42 @@ pub(crate) struct Store {
 impl Store {
     /// Opens or makes the RocksDB in `dir/db`. Blocking.
     pub(crate) fn open(dir: &Path, on_fatal: OnFatal) -> Result<Arc<Self>, OpenError> {
-        let path = dir.join("db");
-        let (options, families) = options::all();
-        let db = Db::open_cf_descriptors(&options, &path, families)
+        let path = dir.join(format::DATABASE);
+        folder::create_durably(&path)
+            .map_err(|error| OpenError::Io { dir: path.clone(), error })?;
+        let db = open(&path)
             .map_err(|error| OpenError::Store { dir: path, reason: error.to_string() })?;
         Ok(Arc::new(Self {
             db,
+            synced: AtomicU64::new(0),
             poison: Mutex::new(None),
             reported: AtomicBool::new(false),
             on_fatal,
         }))
+    }
+
+    /// What the next batch of the writer begins with.
+    fn mark(&self) -> Mark {
+        Mark { synced: self.synced.load(Ordering::SeqCst) }
+    }
+
+    /// Makes everything durable that was written before.
+    fn sync(&self) -> Result<(), StoreError> {
+        let written = self.db.latest_sequence_number();
+        self.db.flush_wal(true)?;
+        self.synced.fetch_max(written, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// At an orderly end: lets the log say that all of it was durable, so that damage of its last
+    /// commit is not taken for a torn write.
+    fn bear_witness(&self) -> Result<(), StoreError> {
+        self.check()?;
+        self.sync()?;
+        let mut batch = WriteBatch::default();
+        batch.put_log_data(self.mark().encode());
+        self.db.write_opt(batch, &WriteOptions::default())?;
+        self.sync()
     }
 
     /// A column family of [`keys`].
@@ -103,6 +136,27 @@ impl Store {
             tracing::error!(reason, "this node's raft replica stops");
             (self.on_fatal)(reason);
         }
+    }
+}
+
+/// Opens the database. What was being written when the power failed was never acknowledged and is
+/// cut off. Damage before it means that acknowledged entries are gone: opening fails, and the node
+/// has to be rebuilt under a new id.
+fn open(path: &Path) -> Result<Db, rocksdb::Error> {
+    let open = |tail| {
+        let (options, families) = options::all(tail);
+        Db::open_cf_descriptors(&options, path, families)
+    };
+    match open(DBRecoveryMode::TolerateCorruptedTailRecords) {
+        Err(error) if error.kind() == ErrorKind::Corruption => match judge(path) {
+            Ok(Verdict::Torn { file, offset }) => {
+                let file = file.display();
+                tracing::warn!(%file, offset, %error, "the log ends in a write that was cut off");
+                open(DBRecoveryMode::PointInTime)
+            }
+            _ => Err(error),
+        },
+        opened => opened,
     }
 }
 

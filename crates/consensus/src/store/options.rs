@@ -1,5 +1,5 @@
 //! How RocksDB is set up: bounded memory, background work that leaves the disk to the
-//! log, and a write-ahead log that is never silently shortened.
+//! log, and a write-ahead log that is never shortened without proof.
 
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, LogLevel,
@@ -18,7 +18,7 @@ const MEMTABLES_BYTES: usize = 128 * MIB;
 const BACKGROUND_BYTES_PER_S: i64 = 128 << 20;
 
 /// The database's options and its families.
-pub(super) fn all() -> (Options, Vec<ColumnFamilyDescriptor>) {
+pub(super) fn all(tail: DBRecoveryMode) -> (Options, Vec<ColumnFamilyDescriptor>) {
     let cache = Cache::new_lru_cache(CACHE_BYTES);
     let families = vec![
         ColumnFamilyDescriptor::new("default", family(&cache, MIB, false)),
@@ -27,17 +27,15 @@ pub(super) fn all() -> (Options, Vec<ColumnFamilyDescriptor>) {
         ColumnFamilyDescriptor::new(keys::META, family(&cache, 4 * MIB, true)),
         ColumnFamilyDescriptor::new(keys::ROWS, family(&cache, 32 * MIB, true)),
     ];
-    (database(), families)
+    (database(tail), families)
 }
 
-fn database() -> Options {
+fn database(tail: DBRecoveryMode) -> Options {
     let mut options = Options::default();
     options.create_if_missing(true);
     options.create_missing_column_families(true);
     options.set_paranoid_checks(true);
-    // A torn last record was never acknowledged and is cut. Damage before it means that
-    // acknowledged entries are gone: opening fails, the node is rebuilt under a new id.
-    options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+    options.set_wal_recovery_mode(tail);
     options.set_track_and_verify_wals_in_manifest(true);
     options.set_max_total_wal_size(256 * MIB as u64);
     options.set_db_write_buffer_size(MEMTABLES_BYTES);

@@ -124,11 +124,15 @@ fn run(store: &Store, mut requests: mpsc::Receiver<Request>, syncs: &AtomicU64) 
             let _ = request.done.send(result.clone());
         }
     }
+    if let Err(error) = store.bear_witness() {
+        tracing::debug!(%error, "the log ends without a witness");
+    }
 }
 
 fn commit(store: &Store, requests: &[Request], syncs: &AtomicU64) -> Result<(), StoreError> {
     store.check()?;
     let mut batch = WriteBatch::default();
+    batch.put_log_data(store.mark().encode());
     for op in requests.iter().flat_map(|request| &request.ops) {
         match op {
             Op::Put { family, key, value } => batch.put_cf(&store.family(family), key, value),
@@ -139,7 +143,7 @@ fn commit(store: &Store, requests: &[Request], syncs: &AtomicU64) -> Result<(), 
     }
     store.db.write_opt(batch, &WriteOptions::default())?;
     let started = Instant::now();
-    store.db.flush_wal(true)?;
+    store.sync()?;
     syncs.fetch_add(1, Ordering::Relaxed);
     metrics::fsync(started.elapsed());
     Ok(())

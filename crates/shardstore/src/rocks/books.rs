@@ -27,7 +27,7 @@ pub(crate) type Changes = BTreeMap<u64, Usage>;
 impl Books {
     /// Makes the rows of a new database.
     pub(crate) fn create(database: &Database) -> Result<(), Fault> {
-        let mut batch = WriteBatch::default();
+        let mut batch = database.batch();
         batch.put(keys::MAGIC, keys::MAGIC_VALUE);
         batch.put(keys::SEQUENCE, 0u64.to_be_bytes());
         database.write(batch, true)

@@ -1,14 +1,18 @@
 //! RocksDB as this crate uses it: its options with their reasons, and its errors in
 //! our words. No other file names an option.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use rocksdb::{
     BlockBasedOptions, BottommostLevelCompaction, ColumnFamily, ColumnFamilyDescriptor,
     CompactOptions, DBCompressionType, DBPinnableSlice, DBRecoveryMode, DBWithThreadMode,
-    Direction, Env, IteratorMode, LogLevel, Options, SingleThreaded, WriteBatch, WriteOptions,
-    properties,
+    Direction, Env, ErrorKind, IteratorMode, LogLevel, Options, SingleThreaded, WriteBatch,
+    WriteOptions, properties,
 };
+use waltail::{Mark, Verdict, judge};
 
 use crate::{
     Error,
@@ -82,24 +86,45 @@ pub(crate) type Row = (Box<[u8]>, Box<[u8]>);
 /// An open database.
 pub(crate) struct Database {
     db: DBWithThreadMode<SingleThreaded>,
+    /// The log is on the disk up to this sequence number.
+    synced: AtomicU64,
 }
 
 impl Database {
-    /// Opens the database in `dir`; makes one if `create`.
+    /// Opens the database in `dir`; makes one if `create`. What was being written when the power
+    /// failed was never acknowledged and is cut off; anything else that is wrong with the log is
+    /// damage and does not pass for its end.
     pub(crate) fn open(dir: &Path, create: bool, memory: &Memory) -> Result<Self, Fault> {
         // The threads belong to the process. There are more than one disk uses, because a
         // flush that fails keeps its thread while it waits to be tried again.
         let mut env = Env::new()?;
         env.set_high_priority_background_threads(FLUSH_THREADS);
         env.set_low_priority_background_threads(COMPACTION_THREADS);
-        let families =
-            FAMILIES.map(|name| ColumnFamilyDescriptor::new(name, family_options(name, memory)));
-        let db = DBWithThreadMode::open_cf_descriptors(
-            &database_options(create, memory),
-            dir,
-            families,
-        )?;
-        Ok(Self { db })
+        let open = |tail| {
+            let families = FAMILIES
+                .map(|name| ColumnFamilyDescriptor::new(name, family_options(name, memory)));
+            let options = database_options(create, memory, tail);
+            DBWithThreadMode::open_cf_descriptors(&options, dir, families)
+        };
+        let db = match open(DBRecoveryMode::TolerateCorruptedTailRecords) {
+            Err(error) if error.kind() == ErrorKind::Corruption => match judge(dir) {
+                Ok(Verdict::Torn { file, offset }) => {
+                    let file = file.display();
+                    tracing::warn!(%file, offset, %error, "the log ends in a write that was cut off");
+                    open(DBRecoveryMode::PointInTime)?
+                }
+                _ => return Err(error.into()),
+            },
+            opened => opened?,
+        };
+        Ok(Self { db, synced: AtomicU64::new(0) })
+    }
+
+    /// An empty batch, which bears witness of what was durable before it.
+    pub(crate) fn batch(&self) -> WriteBatch {
+        let mut batch = WriteBatch::default();
+        batch.put_log_data(Mark { synced: self.synced.load(Ordering::SeqCst) }.encode());
+        batch
     }
 
     /// The handle that batches name a family by.
@@ -135,12 +160,28 @@ impl Database {
         }
         let mut options = WriteOptions::default();
         options.set_sync(sync);
-        Ok(self.db.write_opt(batch, &options)?)
+        self.db.write_opt(batch, &options)?;
+        if sync {
+            self.synced.fetch_max(self.db.latest_sequence_number(), Ordering::SeqCst);
+        }
+        Ok(())
+    }
+
+    /// At an orderly end: lets the log say that all of it was durable, so that damage of its last
+    /// commit is not taken for a torn write.
+    pub(crate) fn bear_witness(&self) -> Result<(), Fault> {
+        self.sync()?;
+        let mut options = WriteOptions::default();
+        options.set_sync(true);
+        Ok(self.db.write_opt(self.batch(), &options)?)
     }
 
     /// Makes every batch durable that was written before.
     pub(crate) fn sync(&self) -> Result<(), Fault> {
-        Ok(self.db.flush_wal(true)?)
+        let written = self.db.latest_sequence_number();
+        self.db.flush_wal(true)?;
+        self.synced.fetch_max(written, Ordering::SeqCst);
+        Ok(())
     }
 
     /// Writes all buffers to tables and blob files, so that the log can go.
@@ -207,14 +248,12 @@ impl Database {
     }
 }
 
-fn database_options(create: bool, memory: &Memory) -> Options {
+fn database_options(create: bool, memory: &Memory, tail: DBRecoveryMode) -> Options {
     let mut options = Options::default();
     options.create_if_missing(create);
     options.create_missing_column_families(create);
     options.set_paranoid_checks(true);
-    // A crash may cut the log's last record short; anything else that is wrong with the
-    // log is damage and must not pass for its end.
-    options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+    options.set_wal_recovery_mode(tail);
     options.set_max_total_wal_size(WAL_BYTES_MAX);
     options.set_max_open_files(OPEN_FILES_MAX);
     options.set_write_buffer_manager(&memory.buffers);

@@ -34,7 +34,7 @@ impl<'a> Group<'a> {
     pub(crate) fn new(database: &'a Database, next_sequence: u64, room_bytes: u64) -> Self {
         Self {
             database,
-            batch: WriteBatch::default(),
+            batch: database.batch(),
             records: HashMap::new(),
             digests: HashMap::new(),
             next_sequence,

@@ -66,7 +66,7 @@ fn faults_are_told_apart() {
     assert!(matches!(absent, Some(Fault::Io(_))), "{absent:?}");
 
     drop(Database::open(dir.path(), true, &memory).expect("opens"));
-    fs::write(dir.path().join("CURRENT"), "nonsense").expect("written");
+    std::fs::write(dir.path().join("CURRENT"), "nonsense").expect("written");
     let damaged = Database::open(dir.path(), false, &memory).err();
     assert!(matches!(damaged, Some(Fault::Corrupt(_))), "{damaged:?}");
 

@@ -144,9 +144,9 @@ async fn a_torn_tail_of_the_log_is_what_a_crash_leaves() {
     write(&store, shard(0, 0), &lengths(0)).await;
     let sealed = fs::metadata(&files(dir.path(), "log")[0]).expect("there").len();
     store.put(put(shard(1, 0), 0, &lengths(1), false)).await.expect("is accepted");
-    store.close().await.expect("closes");
     let log = files(dir.path(), "log").pop().expect("one");
     let whole = fs::metadata(&log).expect("there").len();
+    store.close().await.expect("closes");
     assert!(whole > sealed);
     for length in [sealed, sealed + 1, sealed + 100, (sealed + whole) / 2, whole - 1] {
         let torn = copy(dir.path());
@@ -161,6 +161,56 @@ async fn a_torn_tail_of_the_log_is_what_a_crash_leaves() {
         write(&store, shard(1, 0), &lengths(1)).await;
         check(&store, shard(1, 0), &lengths(1)).await;
         store.close().await.expect("closes");
+    }
+}
+
+/// The disk writes the pages of an unsynced write in any order.
+#[tokio::test]
+async fn a_hole_in_the_tail_of_the_log_is_what_a_power_cut_leaves() {
+    let (dir, store) = disk();
+    write(&store, shard(0, 0), &lengths(1)).await;
+    let sealed = fs::metadata(&files(dir.path(), "log")[0]).expect("there").len();
+    for number in 1..4 {
+        store.put(put(shard(number, 0), 0, &lengths(1), false)).await.expect("is accepted");
+    }
+    let crashed = copy(dir.path());
+    store.close().await.expect("closes");
+    let log = files(crashed.path(), "log").pop().expect("one");
+    let whole = fs::metadata(&log).expect("there").len();
+    let mut lost = 0;
+    for at in (sealed..whole).step_by(4096) {
+        let torn = copy(crashed.path());
+        let path = torn.path().join("db").join(log.file_name().expect("a file"));
+        let mut bytes = fs::read(&path).expect("there");
+        let from = at as usize;
+        let upto = (from + 4096).min(bytes.len());
+        bytes[from..upto].fill(0);
+        fs::write(&path, bytes).expect("written");
+        let store = open(torn.path());
+        check(&store, shard(0, 0), &lengths(1)).await;
+        lost += 4 - store.inventory(None, 10).await.expect("lists").len();
+        write(&store, shard(5, 0), &lengths(1)).await;
+        store.close().await.expect("closes");
+    }
+    assert!(lost > 3, "holes were cut: {lost}");
+}
+
+/// What an orderly end left behind was durable, to the last byte.
+#[tokio::test]
+async fn damage_of_the_last_commit_is_refused_after_an_orderly_end() {
+    let (dir, store) = disk();
+    write(&store, shard(0, 0), &lengths(1)).await;
+    let begin = fs::metadata(&files(dir.path(), "log")[0]).expect("there").len();
+    write(&store, shard(1, 0), &lengths(1)).await;
+    let end = fs::metadata(&files(dir.path(), "log")[0]).expect("there").len();
+    store.close().await.expect("closes");
+    let log = files(dir.path(), "log").pop().expect("one");
+    for at in [begin + 50, begin + 10_000] {
+        assert!(at < end);
+        let damaged = copy(dir.path());
+        flip(&damaged.path().join("db").join(log.file_name().expect("a file")), at as usize * 8);
+        let opened = RocksStore::open(damaged.path(), settings(), Arc::new(SystemClock));
+        assert!(matches!(opened, Err(OpenError::Damaged { .. })), "byte {at}");
     }
 }
 
