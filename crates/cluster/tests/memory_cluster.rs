@@ -35,6 +35,8 @@ fn put(write: u8, deadline: u64) -> IndexCommand {
         data: Data::Inline(Bytes::from_static(b"hello")),
         write: WriteId::from_bytes([write; 16]),
         deadline: UnixMillis(deadline),
+        origin: Default::default(),
+        renamed: None,
     }
 }
 

@@ -179,6 +179,7 @@ fn delete_command() -> IndexCommand {
         condition: Condition::None,
         bypass_governance: false,
         write: WriteId::from_bytes([8; 16]),
+        origin: Default::default(),
     }
 }
 

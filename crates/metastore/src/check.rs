@@ -13,7 +13,9 @@ use types::{
 use crate::{
     api::{
         IndexCommand, IndexQuery, RootCommand, RootQuery,
-        index::{BucketChange, Data, ListAfter, ObjectUpdate, Part, VersionsAfter},
+        index::{
+            BucketChange, Data, ListAfter, ObjectUpdate, Origin, Part, Renamed, VersionsAfter,
+        },
         root::{BUCKET_CONFIG_BYTES_MAX, CONFIG_NAME_BYTES_MAX, CURSOR_BYTES_MAX},
     },
     partitions::PARTITIONS_MAX,
@@ -99,6 +101,7 @@ fn policy_is_valid(policy: ErasurePolicy) -> Result<(), String> {
 fn blob_is_valid(blob: &BlobRef, missing: &[u8]) -> Result<(), String> {
     policy_is_valid(blob.policy)?;
     size_is_allowed(blob.size)?;
+    size_is_allowed(blob.content_bytes())?;
     let spare = blob.policy.n() - blob.policy.write_quorum();
     within("the number of missing ranks", missing.len(), 0, spare)?;
     match missing.iter().find(|rank| usize::from(**rank) >= blob.policy.n()) {
@@ -115,7 +118,7 @@ fn data_is_valid(data: &Data, size: u64) -> Result<(), String> {
         }
         Data::Blob { blob, missing } => {
             blob_is_valid(blob, missing)?;
-            blob.size
+            blob.content_bytes()
         }
     };
     if held == size { Ok(()) } else { Err(format!("{size} bytes were named, the data has {held}")) }
@@ -139,6 +142,33 @@ fn tags_are_allowed(tags: &BTreeMap<String, String>) -> Result<(), String> {
     within("the number of tags", tags.len(), 0, TAGS_MAX)?;
     let bytes = tags.iter().map(|(name, value)| name.len() + value.len()).sum();
     within("the length of the tags in bytes", bytes, 0, ATTRIBUTE_BYTES_MAX)
+}
+
+fn origin_is_allowed(origin: &Origin) -> Result<(), String> {
+    within("the length of the request id", origin.request_id.len(), 0, LABEL_BYTES_MAX)?;
+    within("the length of the access key", origin.requester.len(), 0, LABEL_BYTES_MAX)
+}
+
+fn source_is_allowed(renamed: Option<&Renamed>, to: &str) -> Result<(), String> {
+    let Some(Renamed { from, .. }) = renamed else { return Ok(()) };
+    key_is_allowed(from)?;
+    if from == to { Err("a key cannot be renamed to itself".to_owned()) } else { Ok(()) }
+}
+
+fn update_is_allowed(update: &ObjectUpdate) -> Result<(), String> {
+    match update {
+        ObjectUpdate::Tags(tags) => tags_are_allowed(tags),
+        ObjectUpdate::Restore { readable_ms: 0, .. } => {
+            Err("a restored object must be readable for a while".to_owned())
+        }
+        ObjectUpdate::Restore { day_ms: 0, .. } => {
+            Err("a day must have a length to be rounded up to".to_owned())
+        }
+        ObjectUpdate::Retention { .. }
+        | ObjectUpdate::LegalHold(_)
+        | ObjectUpdate::Class { .. }
+        | ObjectUpdate::Restore { .. } => Ok(()),
+    }
 }
 
 fn lock_is_allowed(lock: &BucketLock) -> Result<(), String> {
@@ -185,17 +215,34 @@ impl Check for IndexCommand {
             key_is_allowed(key)?;
         }
         match self {
-            Self::PutObject { size, attributes, checksum, data, .. } => {
+            Self::PutObject { key, size, attributes, checksum, data, renamed, origin, .. } => {
+                source_is_allowed(renamed.as_ref(), key)?;
+                origin_is_allowed(origin)?;
                 attributes_are_allowed(attributes)?;
                 checksum_is_valid(checksum.as_ref())?;
                 data_is_valid(data, *size)
             }
             Self::OpenBucket { settings, .. } => settings_are_allowed(settings),
             Self::ConfigureBucket { change: BucketChange::Lock(lock), .. } => lock_is_allowed(lock),
-            Self::UpdateObject { update: ObjectUpdate::Tags(tags), .. } => tags_are_allowed(tags),
+            Self::DeleteObject { origin, .. } => origin_is_allowed(origin),
+            Self::UpdateObject { update, origin, .. } => {
+                origin_is_allowed(origin)?;
+                update_is_allowed(update)
+            }
+            Self::ReplaceBlob { part, old, new, missing, .. } => {
+                if let Some((_, number)) = part {
+                    within("the part number", (*number).into(), 1, PART_NUMBER_MAX.into())?;
+                }
+                if new.id == *old {
+                    return Err(format!("blob {old} cannot take its own place"));
+                }
+                blob_is_valid(new, missing)
+            }
             Self::CreateUpload { upload, .. } => attributes_are_allowed(&upload.attributes),
             Self::PutPart { part, .. } => part_is_valid(part),
-            Self::CompleteUpload { parts, checksum, .. } => {
+            Self::CompleteUpload { key, parts, checksum, renamed, origin, .. } => {
+                source_is_allowed(renamed.as_ref(), key)?;
+                origin_is_allowed(origin)?;
                 checksum_is_valid(checksum.as_ref())?;
                 parts_are_valid(parts)
             }
@@ -208,6 +255,17 @@ impl Check for IndexCommand {
 }
 
 impl IndexCommand {
+    /// The key that a renaming removes; it must lie in the same partition as the new one.
+    pub fn source(&self) -> Option<Scope<'_>> {
+        match self {
+            Self::PutObject { bucket, renamed: Some(renamed), .. }
+            | Self::CompleteUpload { bucket, renamed: Some(renamed), .. } => {
+                Some(Scope::Key(*bucket, &renamed.from))
+            }
+            _ => None,
+        }
+    }
+
     /// Where the command belongs.
     pub fn scope(&self) -> Scope<'_> {
         match self {

@@ -1,14 +1,29 @@
-//! [`Controller`]: what the leader of the root group does by itself. So far one thing: it
-//! makes the first placement groups once all the disks that were announced are there.
+//! [`Controller`]: what the leader of the root group does by itself. It keeps the profiles of
+//! the storage classes as this node is configured, and makes placement groups for each of them,
+//! the first ones once all the disks that were announced are there (`plan`).
 //!
 //! Every metadata node runs one; it acts only while its node leads. Two leaders at the
-//! same time do no harm: the state machine refuses groups for a policy that has some.
+//! same time do no harm: the state machine refuses groups for a policy and class of disks that
+//! has some.
 
-use std::{sync::Arc, time::Duration};
+mod plan;
 
-use placement::{DiskSite, Domain, PlacementError};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use placement::{Domain, PlacementError};
 use proto::{RpcError, RpcErrorKind, meta::MetaService};
-use types::{ClusterMap, DiskClass, DiskId, DiskState, Epoch, GroupId};
+use tokio::time::Instant;
+use types::{
+    ClusterMap, Compression, DiskClass, DiskState, Epoch, ErasurePolicy, GroupId, StorageClass,
+    StorageClasses,
+};
+
+pub use plan::Lack;
 
 use crate::{
     api::{self, RootAnswer, RootCommand, RootQuery, RootView},
@@ -18,12 +33,17 @@ use crate::{
 /// What the controller is told.
 #[derive(Clone, Debug)]
 pub struct ControllerSettings {
-    /// Disks to wait for before the first groups are made. Zero: never make any.
+    /// Disks of all classes to wait for before the first groups are made. Zero: never make any.
     pub initial_disks: usize,
     /// Permutations of the disks that are cut into groups, see [`placement::plan`].
     pub permutations: usize,
     /// What two members of a group must not share.
     pub domain: Domain,
+    /// What the operator says of storage classes; the others keep [`StorageClasses::new`].
+    pub classes: BTreeMap<StorageClass, ProfileOverride>,
+    /// How long no disk of a class must have come or gone before groups are made of them, except
+    /// with the first ones: groups are made once, of the disks that are there then.
+    pub settle: Duration,
     /// The pause between two looks at the cluster.
     pub interval: Duration,
 }
@@ -35,13 +55,42 @@ impl ControllerSettings {
             initial_disks,
             permutations: placement::PERMUTATIONS,
             domain,
+            classes: BTreeMap::new(),
+            settle: Duration::from_secs(30),
             interval: Duration::from_millis(500),
         }
     }
 }
 
+/// What the operator says of a storage class; `None` leaves the default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProfileOverride {
+    /// How new blobs are erasure-coded.
+    pub policy: Option<ErasurePolicy>,
+    /// Which disks they go to.
+    pub disks: Option<DiskClass>,
+    /// How they are compressed.
+    pub compression: Option<Compression>,
+}
+
+/// The profiles of a cluster of `policy` under what the operator says.
+pub fn storage_classes(
+    policy: ErasurePolicy,
+    overrides: &BTreeMap<StorageClass, ProfileOverride>,
+) -> StorageClasses {
+    let mut classes = StorageClasses::new(policy);
+    for (class, said) in overrides {
+        let mut profile = classes.profile(*class);
+        profile.policy = said.policy.unwrap_or(profile.policy);
+        profile.disks = said.disks.unwrap_or(profile.disks);
+        profile.compression = said.compression.unwrap_or(profile.compression);
+        classes.set(*class, profile);
+    }
+    classes
+}
+
 /// What a step came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Another node leads, or nobody.
     NotLeading,
@@ -49,10 +98,12 @@ pub enum Step {
     NotBootstrapped,
     /// So many disks are registered, which are not enough yet.
     WaitingForDisks(usize),
-    /// The policy has its groups.
+    /// Every profile has its groups, or its disks are still coming.
     Settled,
     /// Made so many groups just now.
     Created(usize),
+    /// Nothing to make, but these cannot be made of the disks that are there.
+    Lacking(Vec<Lack>),
 }
 
 /// Why a step failed; the next one tries again.
@@ -61,11 +112,11 @@ pub enum ControllerError {
     /// The root group did not answer.
     #[error("asking the root group: {0}")]
     Rpc(#[from] RpcError),
-    /// The disks do not allow groups of the policy under the failure-domain rule.
+    /// The disks do not allow groups for STANDARD under the failure-domain rule.
     #[error("placement groups cannot be made: {0}")]
     Placement(#[from] PlacementError),
-    /// The root group did not take the groups.
-    #[error("placement groups were refused: {0}")]
+    /// The root group did not take a command.
+    #[error("the root group refused: {0}")]
     Refused(String),
 }
 
@@ -73,68 +124,91 @@ pub enum ControllerError {
 pub struct Controller {
     node: Arc<MetaNode>,
     settings: ControllerSettings,
+    /// How many disks of each class there are, and since when it is so many.
+    counted: Mutex<BTreeMap<DiskClass, (usize, Instant)>>,
 }
 
 impl Controller {
     /// A controller that acts while `node` leads.
     pub fn new(node: Arc<MetaNode>, settings: ControllerSettings) -> Self {
-        Self { node, settings }
+        Self { node, settings, counted: Mutex::default() }
     }
 
     /// Looks and acts for ever. Dropping it between or within steps is safe.
     pub async fn run(self) {
-        let mut reported = None;
+        // A cluster that lacks nodes would say so twice a second: once is enough.
+        let mut reported = BTreeSet::new();
         loop {
-            match self.step().await {
-                Ok(Step::Created(groups)) => tracing::info!(groups, "placement groups created"),
-                Ok(_) => reported = None,
-                Err(error) => {
-                    // A cluster that lacks nodes would say so twice a second: once is enough.
-                    let text = error.to_string();
-                    if reported.as_ref() != Some(&text) {
-                        tracing::warn!(%error, "controller step failed");
-                        reported = Some(text);
-                    }
+            let lacking: BTreeSet<String> = match self.step().await {
+                Ok(Step::Created(groups)) => {
+                    tracing::info!(groups, "placement groups created");
+                    reported.clone()
                 }
+                Ok(Step::Lacking(lacks)) => lacks.iter().map(Lack::to_string).collect(),
+                Ok(_) => BTreeSet::new(),
+                Err(error) => BTreeSet::from([error.to_string()]),
+            };
+            for lack in lacking.difference(&reported) {
+                tracing::warn!("{lack}");
             }
+            reported = lacking;
             tokio::time::sleep(self.settings.interval).await;
         }
     }
 
-    /// Looks once and does what is due.
+    /// Looks once and does what is due: the profiles, then groups, STANDARD's first. Readiness
+    /// waits for those alone.
     pub async fn step(&self) -> Result<Step, ControllerError> {
         if !self.node.leads_root() {
             return Ok(Step::NotLeading);
         }
-        let Some(map) = self.map().await? else { return Ok(Step::NotBootstrapped) };
-        if map.groups.values().any(|group| group.policy == map.policy) {
-            return Ok(Step::Settled);
+        let Some(mut map) = self.map().await? else { return Ok(Step::NotBootstrapped) };
+        let classes = storage_classes(map.policy, &self.settings.classes);
+        if map.classes != classes {
+            self.propose(RootCommand::SetStorageClasses { classes: classes.clone() }).await?;
+            tracing::info!("the profiles of the storage classes are as configured here");
+            map.classes = classes;
         }
-        let sites = sites(&map);
-        if self.settings.initial_disks == 0 || sites.len() < self.settings.initial_disks {
-            return Ok(Step::WaitingForDisks(sites.len()));
+        let disks = map.disks.values().filter(|disk| disk.state == DiskState::In).count();
+        let unsettled = self.unsettled(&map);
+        let first = map.groups.is_empty();
+        match (self.settings.initial_disks, first) {
+            (0, true) => return Ok(Step::WaitingForDisks(disks)),
+            (0, false) => return Ok(Step::Settled),
+            (announced, true) if disks < announced => return Ok(Step::WaitingForDisks(disks)),
+            _ => {}
         }
-        let groups = self.plan(&map, &sites)?;
-        let count = groups.len();
-        self.create(RootCommand::CreateGroups {
-            policy: map.policy,
-            class: DiskClass::Hot,
-            groups,
+        let unsettled = if first { BTreeSet::new() } else { unsettled };
+        let plan = plan::plan(&map, &self.settings, &unsettled)?;
+        let mut created = 0;
+        for group_set in plan.create {
+            created += group_set.groups.len();
+            let plan::GroupSet { policy, class, groups } = group_set;
+            self.propose(RootCommand::CreateGroups { policy, class, groups }).await?;
+        }
+        Ok(match (created, plan.lacking.is_empty()) {
+            (0, true) => Step::Settled,
+            (0, false) => Step::Lacking(plan.lacking),
+            _ => Step::Created(created),
         })
-        .await?;
-        Ok(Step::Created(count))
     }
 
-    fn plan(
-        &self,
-        map: &ClusterMap,
-        sites: &[DiskSite],
-    ) -> Result<Vec<Vec<DiskId>>, PlacementError> {
-        // The cluster's own id is the seed: a second leader would come to the same groups.
-        let bytes = map.cluster.as_bytes();
-        let seed = bytes.iter().fold(0u64, |seed, byte| seed.rotate_left(8) ^ u64::from(*byte));
-        let ControllerSettings { permutations, domain, .. } = self.settings;
-        placement::plan(sites, map.policy, permutations, domain, seed)
+    /// The classes of disks of which some came or went lately.
+    fn unsettled(&self, map: &ClusterMap) -> BTreeSet<DiskClass> {
+        let now = Instant::now();
+        let mut counted = self.counted.lock();
+        let mut unsettled = BTreeSet::new();
+        for class in [DiskClass::Hot, DiskClass::Warm, DiskClass::Cold] {
+            let disks = plan::sites(map, class).len();
+            let (known, since) = counted.entry(class).or_insert((disks, now));
+            if *known != disks {
+                (*known, *since) = (disks, now);
+            }
+            if now.duration_since(*since) < self.settings.settle {
+                unsettled.insert(class);
+            }
+        }
+        unsettled
     }
 
     async fn map(&self) -> Result<Option<Box<ClusterMap>>, ControllerError> {
@@ -146,7 +220,7 @@ impl Controller {
         }
     }
 
-    async fn create(&self, command: RootCommand) -> Result<(), ControllerError> {
+    async fn propose(&self, command: RootCommand) -> Result<(), ControllerError> {
         let answer = self.node.propose(GroupId::ROOT, Epoch(0), api::encode(&command)).await?;
         match decode(&answer)? {
             RootAnswer::Done => Ok(()),
@@ -160,19 +234,5 @@ fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, RpcError> {
     api::decode(bytes).map_err(|error| RpcError::new(RpcErrorKind::Failed, error.to_string()))
 }
 
-/// The disks that take part in placement and where they stand.
-fn sites(map: &ClusterMap) -> Vec<DiskSite> {
-    map.disks
-        .values()
-        .filter(|disk| disk.state == DiskState::In)
-        .filter_map(|disk| {
-            let location = &map.nodes.get(&disk.node)?.location;
-            Some(DiskSite {
-                id: disk.id,
-                node: disk.node,
-                rack: location.rack.clone(),
-                zone: location.zone.clone(),
-            })
-        })
-        .collect()
-}
+#[cfg(test)]
+mod tests;

@@ -7,14 +7,20 @@
 //! ```text
 //! 'B' bucket:u64                                   bucket gate: open or sealed
 //! 'C' bucket:u64 key:bytes                         current version of a key, if it is an object
+//! 'E' number:u64                                   event: a change that somebody is to be told of
 //! 'G' since:u64 number:u64                         garbage: bytes without a reference
 //! 'N' 01                                           clock: time of the last applied command
 //! 'N' 02                                           number of the next garbage row
 //! 'N' 03                                           all applied writes older than this are forgotten
 //! 'N' 04                                           number of the next version
+//! 'N' 05                                           number of the next event
+//! 'N' 06                                           number of the last event that was removed
+//! 'N' 07                                           no 'Q' row is earlier than this; absent: none
 //! 'O' bucket:u64 key:bytes                         id of the null version, if it lies in a 'V' row
 //! 'P' bucket:u64 key:escaped upload:16 part:u16    a part: of an upload, of the object that adopted
 //!                                                  it, or of a garbage row of kind upload
+//! 'Q' at:u64 bucket:u64 key:escaped at:u64 number:u64
+//!                                                  a restore of this version begins or ends then
 //! 'R' blob:16                                      a blob with missing ranks
 //! 'S' write:16 kind:u8                             an applied write and its answer
 //! 'T' at:u64 write:16 kind:u8                      the 'S' rows in the order of their age
@@ -82,6 +88,12 @@ pub mod index {
     pub const FORGOTTEN: &[u8] = b"N\x03";
     /// The next version number.
     pub const NEXT_VERSION: &[u8] = b"N\x04";
+    /// The next event number.
+    pub const NEXT_EVENT: &[u8] = b"N\x05";
+    /// The number of the last event whose row was removed.
+    pub const EVENTS_REMOVED: &[u8] = b"N\x06";
+    /// No restore is due before this time.
+    pub const NEXT_DUE: &[u8] = b"N\x07";
 
     fn in_bucket(kind: u8, bucket: BucketId, more: usize) -> Vec<u8> {
         let mut row = Vec::with_capacity(9 + more);
@@ -101,10 +113,14 @@ pub mod index {
         }
     }
 
-    /// The key that was escaped into a row behind its bucket, and the `N` bytes after its end.
-    fn unescape<const N: usize>(kind: &str, row: &[u8]) -> Result<(String, [u8; N]), KvError> {
+    /// The key that was escaped into a row at `from`, and the `N` bytes after its end.
+    fn unescape<const N: usize>(
+        kind: &str,
+        row: &[u8],
+        from: usize,
+    ) -> Result<(String, [u8; N]), KvError> {
         let bad = || malformed(kind, row);
-        let escaped = row.get(9..).ok_or_else(bad)?;
+        let escaped = row.get(from..).ok_or_else(bad)?;
         let mut key = Vec::with_capacity(escaped.len());
         let mut at = 0;
         loop {
@@ -167,7 +183,7 @@ pub mod index {
 
     /// The key and upload that a header row is of.
     pub fn of_upload(row: &[u8]) -> Result<(String, UploadId), KvError> {
-        unescape("U", row).map(|(key, upload)| (key, UploadId::from_bytes(upload)))
+        unescape("U", row, 9).map(|(key, upload)| (key, UploadId::from_bytes(upload)))
     }
 
     /// A version that is not in the head row.
@@ -194,7 +210,7 @@ pub mod index {
 
     /// The key and version that a version row is of.
     pub fn of_version(row: &[u8]) -> Result<(String, VersionId), KvError> {
-        let (key, id) = unescape::<16>("V", row)?;
+        let (key, id) = unescape::<16>("V", row, 9)?;
         let half = |at| fixed("V", &id, at).map(|bytes| !u64::from_be_bytes(bytes));
         Ok((key, VersionId { at: UnixMillis(half(0)?), number: half(8)? }))
     }
@@ -249,6 +265,46 @@ pub mod index {
             since: UnixMillis(u64::from_be_bytes(fixed("G", row, 1)?)),
             number: u64::from_be_bytes(fixed("G", row, 9)?),
         })
+    }
+
+    /// An event.
+    pub fn event(number: u64) -> Vec<u8> {
+        let mut row = Vec::with_capacity(9);
+        row.push(b'E');
+        row.extend_from_slice(&number.to_be_bytes());
+        row
+    }
+
+    /// The number of the event that a row is of.
+    pub fn number_of_event(row: &[u8]) -> Result<u64, KvError> {
+        fixed("E", row, 1).map(u64::from_be_bytes)
+    }
+
+    /// That something happens to a version at a time.
+    pub fn due(at: UnixMillis, bucket: BucketId, key: &str, id: VersionId) -> Vec<u8> {
+        let mut row = due_since(at);
+        row.extend_from_slice(&bucket.0.to_be_bytes());
+        escape(&mut row, key);
+        row.extend_from_slice(&[0, 0]);
+        row.extend_from_slice(&id.at.0.to_be_bytes());
+        row.extend_from_slice(&id.number.to_be_bytes());
+        row
+    }
+
+    /// Lower bound of what is due at `at` or later.
+    pub fn due_since(at: UnixMillis) -> Vec<u8> {
+        let mut row = Vec::with_capacity(64);
+        row.push(b'Q');
+        row.extend_from_slice(&at.0.to_be_bytes());
+        row
+    }
+
+    /// When, and to which version, something happens.
+    pub fn of_due(row: &[u8]) -> Result<(UnixMillis, BucketId, String, VersionId), KvError> {
+        let number = |of: &[u8], at| fixed("Q", of, at).map(u64::from_be_bytes);
+        let (key, id) = unescape::<16>("Q", row, 17)?;
+        let id = VersionId { at: UnixMillis(number(&id, 0)?), number: number(&id, 8)? };
+        Ok((UnixMillis(number(row, 1)?), BucketId(number(row, 9)?), key, id))
     }
 
     /// A repair row.
@@ -449,6 +505,26 @@ mod tests {
         }
     }
 
+    proptest! {
+        /// Rows of what is due sort by time, then bucket and key, and say what they are of.
+        #[test]
+        fn due_rows_keep_the_order_of_time(
+            a in "[\\x00\\x01ab\u{10ffff}]{0,4}", b in "[\\x00\\x01ab\u{10ffff}]{0,4}",
+            i in any::<(u64, u64, u64)>(), j in any::<(u64, u64, u64)>(), same in any::<bool>(),
+        ) {
+            let j = if same { (i.0, i.1, j.2) } else { j };
+            let parts = |(at, bucket, number): (u64, u64, u64)| {
+                let id = VersionId { at: UnixMillis(number / 3), number };
+                (UnixMillis(at), BucketId(bucket), id)
+            };
+            let ((at, of, id), (at_b, of_b, id_b)) = (parts(i), parts(j));
+            let (row_a, row_b) = (index::due(at, of, &a, id), index::due(at_b, of_b, &b, id_b));
+            prop_assert_eq!(row_a.cmp(&row_b), (at, of, &a, id).cmp(&(at_b, of_b, &b, id_b)));
+            prop_assert!(row_a >= index::due_since(at));
+            prop_assert_eq!(index::of_due(&row_a).unwrap(), (at, of, a, id));
+        }
+    }
+
     #[test]
     fn malformed_rows_are_errors() {
         for row in
@@ -466,6 +542,13 @@ mod tests {
         assert!(root::name_of_config(b"F12345678\x01\xff").is_err());
         assert!(index::id_of_garbage(b"G1234").is_err());
         assert!(index::of_applied_at(b"T1234").is_err());
+        assert!(index::number_of_event(b"E1234").is_err());
+        assert_eq!(index::number_of_event(&index::event(7)).unwrap(), 7);
+        let due = index::due(UnixMillis(1), BucketId(1), "k", VersionId::MAX);
+        assert!(index::of_due(&due).is_ok());
+        assert!(index::of_due(&due[..due.len() - 1]).is_err());
+        assert!(index::of_due(&[&due[..], &[0]].concat()).is_err());
+        assert!(index::of_due(b"Q12345678").is_err());
         assert!(index::key_of_head(b"C123").is_err());
         assert!(index::key_of_head(b"C12345678\xff").is_err());
     }

@@ -24,7 +24,7 @@ pub mod rows;
 pub mod service;
 
 pub use bootstrap::{BootstrapError, bootstrap};
-pub use controller::{Controller, ControllerSettings};
+pub use controller::{Controller, ControllerSettings, ProfileOverride};
 pub use heartbeat::{DiskReport, HeartbeatReport};
 pub use index::IndexMachine;
 pub use local::LocalGroup;

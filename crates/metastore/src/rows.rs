@@ -15,7 +15,7 @@ use types::{
 };
 
 use crate::api::{
-    index::{Data, Garbage, IndexAnswer, Part, RepairRow, Upload},
+    index::{Data, Event, Garbage, IndexAnswer, Part, RepairRow, Upload},
     root::Bucket,
 };
 
@@ -71,7 +71,8 @@ row_value! {
     AppliedWrite => "applied write",
     Marker => "marker",
     RepairRow => "repair",
-    UnixMillis => "clock",
+    Event => "event",
+    UnixMillis => "time",
     u64 => "counter",
     ClusterRow => "cluster",
     Node => "node",

@@ -122,12 +122,14 @@ impl MetaNode {
         Ok(fresh)
     }
 
-    /// Refuses what was routed by another directory than the one applied here.
+    /// Refuses what was routed by another directory than the one applied here, and a renaming
+    /// from another partition, which no single group can do.
     async fn check_route(
         &self,
         group: GroupId,
         epoch: Epoch,
         scope: Scope<'_>,
+        source: Option<Scope<'_>>,
     ) -> Result<(), RpcError> {
         let stale = |message: String| Err(RpcError::new(RpcErrorKind::StaleEpoch, message));
         let here = self.map_here().await?;
@@ -143,6 +145,11 @@ impl MetaNode {
         }
         if !scope.is_in(partition) {
             return stale(format!("the partition of group {group} does not hold this key"));
+        }
+        if source.is_some_and(|source| !source.is_in(partition)) {
+            return Err(invalid(
+                "the key to be renamed lies in another partition than its new name",
+            ));
         }
         Ok(())
     }
@@ -226,7 +233,7 @@ impl MetaService for MetaNode {
             decode_checked::<RootCommand>(&command)?;
         } else {
             let decoded: IndexCommand = decode_checked(&command)?;
-            self.check_route(group, epoch, decoded.scope()).await?;
+            self.check_route(group, epoch, decoded.scope(), decoded.source()).await?;
         }
         replica.propose(command).await.map_err(rpc_error)
     }
@@ -242,7 +249,7 @@ impl MetaService for MetaNode {
             return Ok(api::encode(&view));
         }
         let query: IndexQuery = decode_checked(&query)?;
-        self.check_route(group, epoch, query.scope()).await?;
+        self.check_route(group, epoch, query.scope(), None).await?;
         replica.read_barrier().await.map_err(rpc_error)?;
         read(replica, move |rows| Ok(api::encode(&index::evaluate(rows, &query)?))).await
     }

@@ -18,9 +18,9 @@ use metastore::{
         self, IndexAnswer, IndexCommand, IndexQuery, IndexView, RootAnswer, RootCommand, RootQuery,
         RootView,
         index::{
-            BucketChange, Data, Garbage, GarbageId, ListAfter, ListEntry, ListedObject, ListedPart,
-            ListedVersion, ObjectUpdate, Part, RepairRow, Segment, Upload, VersionEntry,
-            VersionsAfter,
+            BucketChange, Data, Event, EventKind, Garbage, GarbageId, ListAfter, ListEntry,
+            ListedObject, ListedPart, ListedVersion, ObjectUpdate, Origin, Part, Reason, Renamed,
+            RepairRow, Segment, Upload, VersionEntry, VersionsAfter,
         },
         root::{Bucket, ConfigKind},
     },
@@ -29,11 +29,12 @@ use metastore::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 use types::{
-    Attributes, BucketId, BucketLock, BucketSettings, Checksum, ChecksumAlgorithm, ChecksumKind,
-    ClusterId, ClusterMap, Condition, Content, DefaultRetention, Disk, DiskId, DiskState, DiskUuid,
-    ETag, Epoch, GroupId, InstanceId, Location, Match, Node, NodeId, ObjectHead, ObjectLock,
-    Period, PgId, PlacementGroup, Retention, RetentionMode, Role, UnixMillis, Version, VersionId,
-    Versioning, WriteIntent,
+    Attributes, BlobId, BlobRef, BucketId, BucketLock, BucketSettings, Checksum, ChecksumAlgorithm,
+    ChecksumKind, ClusterId, ClusterMap, Compression, Condition, Content, DefaultRetention, Disk,
+    DiskClass, DiskId, DiskState, DiskUuid, ETag, Encoding, Epoch, GroupId, InstanceId, Location,
+    Match, Node, NodeId, ObjectHead, ObjectLock, Period, PgId, PlacementGroup, Restore, Retention,
+    RetentionMode, Role, StorageClass, StorageClasses, StorageProfile, UnixMillis, Version,
+    VersionId, Versioning, WriteIntent,
 };
 
 fn hex(bytes: &[u8]) -> String {
@@ -47,7 +48,9 @@ fn unhex(text: &str) -> Vec<u8> {
 
 /// Reads a golden file; with `SHARDLAKE_GOLDEN=write`, adds the lines that it lacks first.
 fn golden(file: &str, lines: &[String]) -> Vec<String> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(file);
+    let package = std::env::var("CARGO_MANIFEST_DIR")
+        .expect("CARGO_MANIFEST_DIR names the folder of the package: run this through cargo test");
+    let path = PathBuf::from(package).join("tests/golden").join(file);
     let mut text = fs::read_to_string(&path).unwrap_or_default();
     if std::env::var("SHARDLAKE_GOLDEN").is_ok_and(|mode| mode == "write") {
         for line in lines {
@@ -115,6 +118,7 @@ fn attributes() -> Attributes {
         user: pair("place", "Łódź"),
         tags: pair("project", "lake"),
         lock: ObjectLock::default(),
+        class: StorageClass::StandardIa,
     }
 }
 
@@ -125,7 +129,11 @@ fn version_id() -> VersionId {
 fn settings() -> BucketSettings {
     let mode = RetentionMode::Governance;
     let default = Some(DefaultRetention { mode, period: Period::Days(30) });
-    BucketSettings { versioning: Versioning::Enabled, lock: Some(BucketLock { default }) }
+    BucketSettings {
+        versioning: Versioning::Enabled,
+        lock: Some(BucketLock { default }),
+        events: true,
+    }
 }
 
 fn object_lock() -> ObjectLock {
@@ -136,6 +144,28 @@ fn object_lock() -> ObjectLock {
 fn checksum() -> Option<Checksum> {
     let (algorithm, kind) = (ChecksumAlgorithm::Crc64Nvme, ChecksumKind::FullObject);
     Some(Checksum { algorithm, kind, value: vec![1, 2, 3, 4, 5, 6, 7, 8], parts: 0 })
+}
+
+/// A blob of 5 MiB that holds 6 MiB of content.
+fn compressed() -> BlobRef {
+    BlobRef { encoding: Encoding::Zstd { content_bytes: 6 << 20 }, ..blob_ref(78, 5 << 20) }
+}
+
+fn restore() -> Restore {
+    Restore { ready: NOW.plus(1000), expires: NOW.plus(2000) }
+}
+
+fn origin() -> Origin {
+    Origin {
+        reason: Reason::CopyObject,
+        request_id: "0123456789ABCDEF".into(),
+        requester: "AKIAEXAMPLE".into(),
+        source_ip: Some([192, 0, 2, 7].into()),
+    }
+}
+
+fn renamed() -> Renamed {
+    Renamed { from: "before/é".into(), version: version_id() }
 }
 
 fn blob_data() -> Data {
@@ -149,7 +179,17 @@ fn etag() -> ETag {
 fn head(content: Content) -> ObjectHead {
     let (attributes, checksum) = (attributes(), checksum());
     let (version, null, size, modified) = (version_id(), false, 6 << 20, NOW);
-    ObjectHead { version, null, size, etag: etag(), modified, attributes, checksum, content }
+    ObjectHead {
+        version,
+        null,
+        size,
+        etag: etag(),
+        modified,
+        attributes,
+        checksum,
+        content,
+        restore: None,
+    }
 }
 
 fn part() -> Part {
@@ -184,7 +224,24 @@ fn put(condition: Condition, data: Data) -> IndexCommand {
         attributes: attributes(),
         checksum: checksum(),
         data,
+        renamed: None,
+        origin: origin(),
         write: write_id(1),
+        deadline: NOW,
+    }
+}
+
+/// Puts the compressed blob in the place of another one.
+fn replace(part: Option<u16>, old: BlobId, missing: Vec<u8>, write: u64) -> IndexCommand {
+    IndexCommand::ReplaceBlob {
+        bucket: BUCKET,
+        key: key(),
+        version: version_id(),
+        part: part.map(|number| (upload_id(4), number)),
+        old,
+        new: compressed(),
+        missing,
+        write: write_id(write),
         deadline: NOW,
     }
 }
@@ -204,6 +261,7 @@ fn index_commands() -> Vec<IndexCommand> {
             condition: Condition::Match(Match { etag: Some("*".into()), ..Match::default() }),
             bypass_governance: false,
             write: write_id(2),
+            origin: Default::default(),
         },
         C::CreateUpload { bucket, upload: upload(), write: write_id(3) },
         C::PutPart {
@@ -224,8 +282,12 @@ fn index_commands() -> Vec<IndexCommand> {
             checksum: checksum(),
             size: Some(6 << 20),
             write: write_id(5),
+            origin: Default::default(),
+            renamed: None,
         },
         C::AbortUpload { bucket, key: key(), upload: upload_id, write: write_id(6) },
+        replace(None, blob_ref(77, 0).id, vec![5], 7),
+        C::EventsDelivered { through: 300 },
         C::Collected { rows: vec![garbage_id()] },
         C::ExpandGarbage { row: garbage_id() },
         C::Repaired { blob: blob_ref(77, 0).id },
@@ -244,6 +306,7 @@ fn version_commands() -> Vec<IndexCommand> {
         version: Some(Version::Id(version_id())),
         update,
         write: write_id(number),
+        origin: Default::default(),
     };
     let Some(lock) = settings().lock else { unreachable!() };
     let years = DefaultRetention { mode: RetentionMode::Compliance, period: Period::Years(3) };
@@ -260,6 +323,7 @@ fn version_commands() -> Vec<IndexCommand> {
         configure(BucketChange::Lock(lock), 22),
         configure(BucketChange::Lock(BucketLock { default: Some(years) }), 23),
         configure(BucketChange::Lock(BucketLock { default: None }), 24),
+        configure(BucketChange::Events(true), 30),
         C::DeleteObject {
             bucket,
             key: key(),
@@ -267,6 +331,7 @@ fn version_commands() -> Vec<IndexCommand> {
             condition: Condition::Match(matched),
             bypass_governance: true,
             write: write_id(25),
+            origin: Default::default(),
         },
         C::DeleteObject {
             bucket,
@@ -275,6 +340,7 @@ fn version_commands() -> Vec<IndexCommand> {
             condition: Condition::None,
             bypass_governance: false,
             write: write_id(26),
+            origin: Default::default(),
         },
         update(ObjectUpdate::Tags(attributes().tags), 27),
         update(
@@ -282,20 +348,100 @@ fn version_commands() -> Vec<IndexCommand> {
             28,
         ),
         update(ObjectUpdate::LegalHold(true), 29),
+        update(ObjectUpdate::Class { to: StorageClass::DeepArchive, version: version_id() }, 31),
+        update(
+            ObjectUpdate::Restore { ready_after_ms: 300, readable_ms: 86_400_000, day_ms: 300 },
+            32,
+        ),
+        renaming_put(33),
+        renaming_completion(34),
+        replace(Some(2), blob_ref(77, 0).id, Vec::new(), 35),
     ]
+}
+
+fn renaming_put(number: u64) -> IndexCommand {
+    let mut command = put(Condition::None, Data::Blob { blob: compressed(), missing: Vec::new() });
+    let IndexCommand::PutObject { renamed, origin, write, .. } = &mut command else {
+        unreachable!("a put")
+    };
+    (*renamed, *origin, *write) = (Some(self::renamed()), self::origin(), write_id(number));
+    command
+}
+
+fn renaming_completion(number: u64) -> IndexCommand {
+    let mut commands = index_commands().into_iter();
+    let completion = commands.find(|it| matches!(it, IndexCommand::CompleteUpload { .. }));
+    let mut command = completion.expect("there is one");
+    let IndexCommand::CompleteUpload { renamed, origin, write, .. } = &mut command else {
+        unreachable!("a completion")
+    };
+    let anonymous = Origin { reason: Reason::RenameObject, ..Origin::default() };
+    (*renamed, *origin, *write) = (Some(self::renamed()), anonymous, write_id(number));
+    command
+}
+
+/// An event of each kind and an origin of each reason.
+fn events() -> Vec<Event> {
+    use EventKind as K;
+    use Reason as R;
+    let kinds = [
+        K::Created,
+        K::Deleted,
+        K::MarkerCreated,
+        K::TagsSet,
+        K::TagsRemoved,
+        K::ClassChanged(StorageClass::DeepArchive),
+        K::RestoreBegun,
+        K::RestoreCompleted(NOW.plus(2000)),
+        K::RestoreExpired,
+    ];
+    let reasons = [
+        R::PutObject,
+        R::PostObject,
+        R::CopyObject,
+        R::CompleteMultipartUpload,
+        R::RenameObject,
+        R::DeleteObject,
+        R::LifecycleExpiration,
+        R::LifecycleTransition,
+        R::PutObjectTagging,
+        R::DeleteObjectTagging,
+        R::RestoreObject,
+    ];
+    let event = |kind, reason| Event {
+        number: 300,
+        at: NOW,
+        bucket: BUCKET,
+        key: key(),
+        kind,
+        version: Some(Version::Id(version_id())),
+        size: 6 << 20,
+        etag: Some(etag()),
+        class: StorageClass::GlacierIr,
+        origin: Origin { reason, ..origin() },
+    };
+    let bare = |reason| Event {
+        version: None,
+        size: 0,
+        etag: None,
+        origin: Origin { reason, ..Origin::default() },
+        ..event(K::Deleted, reason)
+    };
+    let kinds = kinds.map(|kind| event(kind, R::PutObject));
+    kinds.into_iter().chain(reasons.map(bare)).collect()
 }
 
 #[test]
 fn index_messages() {
     let (all, name) = variants!(IndexCommand: OpenBucket ConfigureBucket SealBucket PutObject
-        DeleteObject UpdateObject CreateUpload PutPart CompleteUpload AbortUpload Collected
-        ExpandGarbage Repaired Tick);
+        DeleteObject UpdateObject CreateUpload PutPart CompleteUpload AbortUpload ReplaceBlob
+        Collected ExpandGarbage Repaired EventsDelivered Tick);
     let commands = [index_commands(), version_commands()].concat();
     check("index_commands.v1.hex", all, name, commands);
 
     use IndexAnswer as A;
     let (all, name) = variants!(IndexAnswer: Done Object Deleted BucketNotOpen BucketSealed NotEmpty
-        BucketState NoLock Locked NoSuchKey NoSuchVersion DeleteMarker ConditionFailed
+        BucketState NoLock Locked NotArchived RestoreInProgress Moved SourceChanged NoSuchKey NoSuchVersion DeleteMarker ConditionFailed
         DeadlinePassed NoSuchUpload InvalidPart PartTooSmall SizeMismatch);
     let locked = |content| {
         let head = head(content);
@@ -317,6 +463,10 @@ fn index_messages() {
         A::BucketState,
         A::NoLock,
         A::Locked,
+        A::NotArchived,
+        A::RestoreInProgress(restore()),
+        A::Moved,
+        A::SourceChanged,
         A::NoSuchKey,
         A::NoSuchVersion,
         A::DeleteMarker { version: Version::Id(version_id()) },
@@ -332,7 +482,7 @@ fn index_messages() {
     use IndexQuery as Q;
     let (bucket, upload_id) = (BUCKET, upload_id(4));
     let (all, name) = variants!(IndexQuery: Settings Head Segments List ObjectParts Versions Upload
-        Uploads Parts Settled Garbage Repairs);
+        Uploads Parts Settled Garbage Repairs Events Due);
     let version = version_id();
     let versions = |after| {
         let (prefix, delimiter) = ("p".to_owned(), Some("/".to_owned()));
@@ -370,12 +520,15 @@ fn index_messages() {
         Q::Settled { blob: blob_ref(77, 0).id, intent: intent(None) },
         Q::Garbage { before: NOW, after: Some(garbage_id()), limit: 100 },
         Q::Repairs { after: Some(blob_ref(77, 0).id), limit: 100 },
+        Q::Events { after: None, limit: 1000 },
+        Q::Events { after: Some(300), limit: 1000 },
+        Q::Due { now: NOW },
     ];
     check("index_queries.v1.hex", all, name, queries);
 
     use IndexView as V;
     let (all, name) = variants!(IndexView: Object Marker Settings ObjectParts Versions Segments Page
-        Upload Uploads Parts NoSuchUpload Settled Garbage Repairs BucketNotOpen BucketSealed);
+        Upload Uploads Parts NoSuchUpload Settled Garbage Repairs Events Due BucketNotOpen BucketSealed);
     let listed = ListedObject {
         key: key(),
         size: 5,
@@ -383,6 +536,9 @@ fn index_messages() {
         modified: NOW,
         checksum: Some((ChecksumAlgorithm::Sha1, ChecksumKind::FullObject)),
         tags: attributes().tags,
+        class: StorageClass::Glacier,
+        restore: Some(restore()),
+        lock: object_lock(),
     };
     let entry = |null, what| VersionEntry::Version { id: version, null, latest: !null, what };
     let views = vec![
@@ -427,10 +583,20 @@ fn index_messages() {
             missing: vec![5],
             intent: intent(Some(2)),
         }]),
+        V::Events(events()),
+        V::Due(true),
         V::BucketNotOpen,
         V::BucketSealed,
     ];
     check("index_views.v1.hex", all, name, views);
+}
+
+/// Every class, disk class and compression.
+fn classes() -> StorageClasses {
+    let mut classes = StorageClasses::new(policy());
+    let (policy, disks, compression) = (policy(), DiskClass::Warm, Compression::Zstd);
+    classes.set(StorageClass::ReducedRedundancy, StorageProfile { policy, disks, compression });
+    classes
 }
 
 fn root_commands() -> Vec<RootCommand> {
@@ -456,6 +622,7 @@ fn root_commands() -> Vec<RootCommand> {
         uuid: DiskUuid::from_bytes([disk; 16]),
         node: NodeId(1001),
         capacity_bytes: 4 << 40,
+        class: [DiskClass::Hot, DiskClass::Warm, DiskClass::Cold][usize::from(disk) % 3],
     }));
     let name = || "logs.example".to_owned();
     let config = |name: &str, value| C::SetBucketConfig {
@@ -465,7 +632,12 @@ fn root_commands() -> Vec<RootCommand> {
         value,
     };
     commands.extend([
-        C::CreateGroups { policy: policy(), groups: vec![(1..=6).map(DiskId).collect()] },
+        C::CreateGroups {
+            policy: policy(),
+            groups: vec![(1..=6).map(DiskId).collect()],
+            class: DiskClass::Warm,
+        },
+        C::SetStorageClasses { classes: classes() },
         C::CreateBucket { name: name(), id: BUCKET, initial: settings() },
         config("", Some(Bytes::from_static(b"\x01document"))),
         config("named", Some(Bytes::new())),
@@ -480,8 +652,8 @@ fn root_commands() -> Vec<RootCommand> {
 
 #[test]
 fn root_messages() {
-    let (all, name) = variants!(RootCommand: Bootstrap RegisterNode RegisterDisk CreateGroups
-        SaveCursor CreateBucket SetBucketConfig BeginDeleteBucket FinishDeleteBucket
+    let (all, name) = variants!(RootCommand: Bootstrap RegisterNode RegisterDisk SetStorageClasses
+        CreateGroups SaveCursor CreateBucket SetBucketConfig BeginDeleteBucket FinishDeleteBucket
         CancelDeleteBucket);
     check("root_commands.v1.hex", all, name, root_commands());
 
@@ -523,15 +695,23 @@ fn root_messages() {
         node: node.id,
         capacity_bytes: 4 << 40,
         state,
+        class: DiskClass::Cold,
     };
     let states = [DiskState::In, DiskState::Draining, DiskState::Out];
     let disks = states.map(disk).into_iter().enumerate();
     let (id, epoch) = (PgId(1), Epoch(1));
-    let group = PlacementGroup { id, epoch, policy: policy(), disks: vec![DiskId(7)] };
+    let group = PlacementGroup {
+        id,
+        epoch,
+        policy: policy(),
+        disks: vec![DiskId(7)],
+        class: DiskClass::Warm,
+    };
     let map = ClusterMap {
         cluster: ClusterId::from_bytes([0xc1; 16]),
         epoch: Epoch(10),
         policy: policy(),
+        classes: classes(),
         nodes: [(node.id, node.clone())].into(),
         disks: disks.map(|(number, disk)| (DiskId(number as u32), disk)).collect(),
         groups: [(id, group)].into(),
@@ -666,19 +846,33 @@ fn index_rows() {
         condition: Condition::None,
         bypass_governance: false,
         write: write_id(18),
+        origin: Default::default(),
     });
     story.push(versions[3].clone());
     // The null version is a noncurrent one by now.
-    let mut held = versions[10].clone();
+    let mut held = versions[11].clone();
     if let IndexCommand::UpdateObject { version, .. } = &mut held {
         *version = Some(Version::Null);
     }
     story.push(held);
     story.push(fresh(with_key(commands[3].clone(), "retained"), 19));
+    // Events: one that was delivered, one that was not; and a restore under way.
+    story.push(versions[6].clone());
+    let mut archived = fresh(with_key(commands[3].clone(), "archived"), 40);
+    if let IndexCommand::PutObject { attributes, .. } = &mut archived {
+        attributes.class = StorageClass::DeepArchive;
+    }
+    story.push(archived);
+    let mut restored = versions[13].clone();
+    if let IndexCommand::UpdateObject { key, version, .. } = &mut restored {
+        (*key, *version) = ("archived".to_owned(), None);
+    }
+    story.push(restored);
+    story.push(IndexCommand::EventsDelivered { through: 0 });
     let rows = play(&IndexMachine, &story);
     let kinds: std::collections::BTreeSet<u8> =
         rows.scan(&[], None).map(|row| row.unwrap().0[0]).collect();
-    assert_eq!(kinds.into_iter().collect::<Vec<_>>(), b"BCGNOPRSTUV");
+    assert_eq!(kinds.into_iter().collect::<Vec<_>>(), b"BCEGNOPQRSTUV");
     let fixed = golden("index_rows.v1.hex", &row_lines(&rows));
     assert_eq!(fixed, row_lines(&rows));
 
@@ -689,6 +883,7 @@ fn index_rows() {
         panic!("the object that an upload made")
     };
     let version = made.version;
+    let restore_ready = NOW.plus(300);
     let (prefix, delimiter, after, limit) = (String::new(), None, None, 9);
     let versions = IndexQuery::Versions { bucket: BUCKET, prefix, delimiter, after, limit };
     for query in [
@@ -709,10 +904,14 @@ fn index_rows() {
         IndexQuery::Parts { bucket: BUCKET, key: "open".into(), upload, after: 0, limit: 9 },
         IndexQuery::Garbage { before: NOW.plus(1), after: None, limit: 10 },
         IndexQuery::Repairs { after: None, limit: 10 },
+        IndexQuery::Events { after: None, limit: 10 },
+        IndexQuery::Due { now: restore_ready },
     ] {
         let view = index::evaluate(&old, &query).unwrap();
         assert_eq!(view, index::evaluate(&rows, &query).unwrap());
         assert!(!matches!(view, IndexView::Object(None) | IndexView::NoSuchUpload), "{query:?}");
+        assert_ne!(view, IndexView::Events(Vec::new()));
+        assert_ne!(view, IndexView::Due(false));
     }
     // A value of an unknown version stops the group instead of being misread.
     let mut newer = old.clone();
@@ -734,5 +933,6 @@ fn root_rows() {
     let old = rows_of(&fixed);
     let RootView::Map(Some(map)) = root::evaluate(&old, &RootQuery::Map).unwrap() else { panic!() };
     assert_eq!((map.nodes.len(), map.disks.len(), map.groups.len()), (2, 6, 1));
-    assert_eq!((map.partitions, map.epoch), (presplit(2), Epoch(10)));
+    assert_eq!((map.partitions, map.epoch), (presplit(2), Epoch(11)));
+    assert_eq!(map.classes, classes());
 }

@@ -14,16 +14,16 @@ use metastore::{
     api::{
         self, IndexAnswer, IndexCommand, IndexQuery, IndexView,
         index::{
-            BucketChange, Data, Garbage, GarbageId, ListAfter, ListEntry, ListedVersion, Part,
-            Upload, VersionEntry, VersionsAfter,
+            BucketChange, Data, Event, EventKind, Garbage, GarbageId, ListAfter, ListEntry,
+            ListedVersion, ObjectUpdate, Part, Upload, VersionEntry, VersionsAfter,
         },
     },
     index::{PART_BYTES_MIN, REMEMBERED_MS, evaluate},
     keys::index as keys,
 };
 use types::{
-    Attributes, BucketId, BucketSettings, Condition, ETag, UnixMillis, UploadId, Version,
-    Versioning, WriteIntent,
+    Attributes, BucketId, BucketSettings, Condition, ETag, StorageClass, UnixMillis, UploadId,
+    Version, Versioning, WriteIntent,
 };
 
 /// Rows that count how many are touched.
@@ -91,6 +91,27 @@ impl Partition {
         assert_eq!(self.apply(&configure), IndexAnswer::Done);
     }
 
+    fn events(&mut self) {
+        self.writes += 1;
+        let (change, write) = (BucketChange::Events(true), write_id(self.writes));
+        let configure = IndexCommand::ConfigureBucket { bucket: BUCKET, change, write };
+        assert_eq!(self.apply(&configure), IndexAnswer::Done);
+    }
+
+    fn restore(&mut self, key: &str, ready_after_ms: u64, readable_ms: u64) {
+        self.writes += 1;
+        let update = ObjectUpdate::Restore { ready_after_ms, readable_ms, day_ms: 1 };
+        let restored = self.apply(&IndexCommand::UpdateObject {
+            bucket: BUCKET,
+            key: key.to_owned(),
+            version: None,
+            update,
+            origin: Default::default(),
+            write: write_id(self.writes),
+        });
+        assert!(matches!(restored, IndexAnswer::Object(_)));
+    }
+
     fn delete(&mut self, key: &str, version: Option<Version>) -> IndexAnswer {
         self.writes += 1;
         self.apply(&IndexCommand::DeleteObject {
@@ -100,6 +121,7 @@ impl Partition {
             condition: Condition::None,
             bypass_governance: false,
             write: write_id(self.writes),
+            origin: Default::default(),
         })
     }
 
@@ -139,6 +161,8 @@ impl Partition {
             data,
             write: write_id(self.writes),
             deadline: self.now.plus(1000),
+            origin: Default::default(),
+            renamed: None,
         }
     }
 
@@ -194,6 +218,8 @@ impl Partition {
             checksum: None,
             size: None,
             write: write_id(self.writes),
+            origin: Default::default(),
+            renamed: None,
         };
         self.apply(&command)
     }
@@ -332,18 +358,18 @@ fn a_page_costs_a_page_however_many_versions_there_are() {
 
     // Reading, replacing and removing versions does not depend on their number either.
     partition.put_inline("f0/01");
-    assert!(partition.cost().0 <= 6, "{:?}", partition.cost());
+    assert!(partition.cost().0 <= 7, "{:?}", partition.cost());
     assert_eq!(partition.rows.written, 4, "head, version counter, applied write and its age");
     partition.put_inline("f0/01");
     assert_eq!(partition.rows.written, 5, "and the version before");
     partition.delete("f0/01", None);
-    assert!(partition.cost().0 <= 6, "{:?}", partition.cost());
+    assert!(partition.cost().0 <= 7, "{:?}", partition.cost());
     let head = IndexQuery::Head { bucket: BUCKET, key: "f0/01".into(), version: None };
     let IndexView::Marker { version, .. } = partition.ask(&head) else { panic!("a marker") };
     assert_eq!(partition.cost(), (3, 1));
     // The object before it becomes current again.
     partition.delete("f0/01", Some(version));
-    assert!(partition.cost().0 <= 8 && partition.cost().1 <= 1, "{:?}", partition.cost());
+    assert!(partition.cost().0 <= 9 && partition.cost().1 <= 1, "{:?}", partition.cost());
     assert!(matches!(partition.ask(&head), IndexView::Object(Some(_))));
     assert_eq!(partition.cost(), (2, 0));
     // Suspended: the null version is found by its own row, wherever it lies.
@@ -353,7 +379,7 @@ fn a_page_costs_a_page_however_many_versions_there_are() {
     partition.put_inline("f0/01");
     partition.configure(Versioning::Suspended);
     partition.delete("f0/01", None);
-    assert!(partition.cost().0 <= 8 && partition.cost().1 == 0, "{:?}", partition.cost());
+    assert!(partition.cost().0 <= 9 && partition.cost().1 == 0, "{:?}", partition.cost());
     let null = Some(Version::Null);
     let head = IndexQuery::Head { bucket: BUCKET, key: "f0/01".into(), version: null };
     assert!(matches!(partition.ask(&head), IndexView::Marker { version: Version::Null, .. }));
@@ -427,7 +453,7 @@ fn a_put_touches_a_handful_of_rows() {
     let blob = blob_ref(1, 1 << 30);
     let put = partition.put("250", Data::Blob { blob: blob.clone(), missing: Vec::new() });
     partition.apply(&put);
-    assert!(partition.rows.read.get() <= 6, "{} rows read", partition.rows.read.get());
+    assert!(partition.rows.read.get() <= 7, "{} rows read", partition.rows.read.get());
     assert_eq!(partition.rows.written, 4, "head, version counter, applied write and its age");
 
     // The answer is remembered without the bytes, which the repetition brings again.
@@ -555,6 +581,103 @@ fn old_writes_are_forgotten_by_thousands_without_walking_over_the_gone() {
     partition.now = partition.now.plus(15);
     partition.apply(&IndexCommand::Tick);
     assert_eq!(partition.rows.seeks.get(), 0);
+}
+
+/// The bugs that these guard against: an entry that ends ten thousand restores at once, and a
+/// command that looks for restores when none is due.
+#[test]
+fn restores_end_by_hundreds() {
+    let mut partition = Partition::new();
+    partition.events();
+    for number in 0..250 {
+        let mut put = partition.put(&format!("{number:03}"), Data::Inline(Bytes::new()));
+        if let IndexCommand::PutObject { attributes, .. } = &mut put {
+            attributes.class = StorageClass::Glacier;
+        }
+        partition.apply(&put);
+        partition.restore(&format!("{number:03}"), 1000, 5000);
+    }
+    assert_eq!(partition.count(b'Q'), 500, "one row for each beginning and each end");
+    partition.apply(&IndexCommand::EventsDelivered { through: u64::MAX });
+    partition.now = partition.now.plus(999);
+    partition.apply(&IndexCommand::Tick);
+    partition.now = partition.now.plus(1);
+    assert_eq!(partition.ask(&IndexQuery::Due { now: partition.now }), IndexView::Due(true));
+    assert_eq!(
+        partition.ask(&IndexQuery::Due { now: UnixMillis(partition.now.0 - 1) }),
+        IndexView::Due(false)
+    );
+    for left in [400, 300, 250, 250] {
+        let waits = partition.count(b'Q') > 250;
+        assert_eq!(partition.ask(&IndexQuery::Due { now: partition.now }), IndexView::Due(waits));
+        // A command of any kind does it, a repeated one too.
+        partition.apply(&IndexCommand::Repaired { blob: blob_ref(1, 1).id });
+        assert_eq!(partition.count(b'Q'), left);
+        assert!(partition.rows.written <= 250, "{}", partition.rows.written);
+    }
+    assert_eq!(partition.ask(&IndexQuery::Due { now: partition.now }), IndexView::Due(false));
+    // Nothing is due: no walk.
+    partition.now = partition.now.plus(4999);
+    partition.apply(&IndexCommand::Tick);
+    partition.apply(&IndexCommand::Tick);
+    assert_eq!((partition.rows.seeks.get(), partition.rows.read.get()), (0, 2));
+    partition.now = partition.now.plus(1_000_000);
+    for left in [150, 50, 0] {
+        partition.apply(&IndexCommand::Tick);
+        assert_eq!(partition.count(b'Q'), left);
+    }
+    assert_eq!(partition.rows.rows.get(keys::NEXT_DUE).unwrap(), None);
+    // All of it was told, in order and once.
+    let IndexView::Events(events) = partition.ask(&IndexQuery::Events { after: None, limit: 1000 })
+    else {
+        panic!("events")
+    };
+    let completed = |event: &Event| matches!(event.kind, EventKind::RestoreCompleted(_));
+    assert_eq!(events.iter().filter(|event| completed(event)).count(), 250);
+    assert!(events[250..].iter().all(|event| event.kind == EventKind::RestoreExpired));
+    assert_eq!(events.len(), 500);
+    assert!(events.windows(2).all(|pair| pair[0].number + 1 == pair[1].number));
+}
+
+#[test]
+fn delivered_events_go_by_thousands_and_are_not_walked_over_again() {
+    let mut partition = Partition::new();
+    partition.events();
+    for number in 0..2500 {
+        partition.put_inline(&format!("{number}"));
+    }
+    assert_eq!(partition.count(b'E'), 2500);
+    for left in [1500, 500, 100, 100] {
+        partition.apply(&IndexCommand::EventsDelivered { through: 2399 });
+        assert!(partition.rows.written <= 1001);
+        assert_eq!(partition.count(b'E'), left);
+    }
+    let page = |after, limit| partition.ask(&IndexQuery::Events { after, limit });
+    let numbers = |view| match view {
+        IndexView::Events(events) => events.iter().map(|event| event.number).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(numbers(page(None, 3)), [2400, 2401, 2402]);
+    // Where the removal ended, and the page.
+    assert_eq!(partition.cost(), (4, 1));
+    // What was removed before is not asked for either.
+    assert_eq!(numbers(page(Some(7), 1)), [2400]);
+    assert_eq!(partition.cost(), (2, 1));
+    assert_eq!(numbers(page(Some(2499), 9)), [0; 0]);
+    assert_eq!(numbers(page(Some(u64::MAX), 9)), [0; 0]);
+    // A bucket that does not ask for events has none.
+    partition.writes += 1;
+    let (change, write) = (BucketChange::Events(false), write_id(partition.writes));
+    partition.apply(&IndexCommand::ConfigureBucket { bucket: BUCKET, change, write });
+    partition.put_inline("quiet");
+    assert_eq!(partition.count(b'E'), 100);
+    // The last one, and numbers that go on.
+    partition.apply(&IndexCommand::EventsDelivered { through: u64::MAX });
+    assert_eq!(partition.count(b'E'), 0);
+    partition.events();
+    partition.put_inline("again");
+    let view = partition.ask(&IndexQuery::Events { after: None, limit: 9 });
+    assert_eq!(numbers(view), [2500]);
 }
 
 #[test]

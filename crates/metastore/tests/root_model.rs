@@ -4,6 +4,8 @@
 
 mod common;
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use consensus::{ApplyContext, MemoryKv, StateMachine};
 use metastore::{
@@ -18,8 +20,8 @@ use metastore::{
 };
 use proptest::prelude::*;
 use types::{
-    BucketId, ClusterId, DiskId, DiskUuid, ErasurePolicy, GroupId, InstanceId, Location, NodeId,
-    Role, UnixMillis,
+    BucketId, ClusterId, Compression, DiskClass, DiskId, DiskUuid, ErasurePolicy, GroupId,
+    InstanceId, Location, NodeId, Role, StorageClass, StorageClasses, StorageProfile, UnixMillis,
 };
 
 const KINDS: [ConfigKind; 3] = [ConfigKind::Tagging, ConfigKind::Cors, ConfigKind::Website];
@@ -32,7 +34,7 @@ fn command(dice: [u8; 6]) -> RootCommand {
     let id = BucketId(u64::from(b % 6));
     let policy = if e % 4 == 0 { ErasurePolicy::new(2, 1) } else { ErasurePolicy::new(1, 1) };
     let policy = policy.unwrap();
-    match kind % 17 {
+    match kind % 18 {
         0 => {
             let mut partitions = presplit(u16::from(b % 3) + 1);
             match c % 16 {
@@ -58,6 +60,7 @@ fn command(dice: [u8; 6]) -> RootCommand {
             uuid: DiskUuid::from_bytes([a % 5; 16]),
             node: NodeId([1, 2, 1001, 1002][usize::from(b) % 4]),
             capacity_bytes: u64::from(c % 2),
+            class: [DiskClass::Hot, DiskClass::Warm, DiskClass::Cold][usize::from(d) % 3],
         },
         7 => RootCommand::CreateGroups {
             policy,
@@ -68,8 +71,22 @@ fn command(dice: [u8; 6]) -> RootCommand {
                         .collect()
                 })
                 .collect(),
+            class: [DiskClass::Hot, DiskClass::Warm, DiskClass::Cold][usize::from(d) % 3],
         },
         8 | 9 => RootCommand::CreateBucket { name, id, initial: common::settings(c) },
+        17 => {
+            let mut classes = StorageClasses::new(policy);
+            let disks = [DiskClass::Hot, DiskClass::Cold][usize::from(d) % 2];
+            let compression = Compression::Zstd;
+            let class = StorageClass::ALL[usize::from(c) % 8];
+            classes.set(class, StorageProfile { policy, disks, compression });
+            if b.is_multiple_of(8) {
+                // Decoding does not check that every class is there.
+                let some: BTreeMap<_, _> = classes.iter().skip(1).collect();
+                classes = api::decode(&api::encode(&some)).unwrap();
+            }
+            RootCommand::SetStorageClasses { classes }
+        }
         10 => RootCommand::BeginDeleteBucket { name },
         11 => RootCommand::FinishDeleteBucket { id },
         12 => RootCommand::CancelDeleteBucket { id },
@@ -213,6 +230,7 @@ fn a_page_of_documents_has_bounded_bytes() {
 #[test]
 fn numbers_of_config_kinds() {
     use ConfigKind as K;
-    let kinds = [K::Tagging, K::Cors, K::Website, K::Lifecycle, K::Logging];
-    assert_eq!(kinds.map(|kind| kind as u8), [1, 2, 3, 4, 5]);
+    let kinds =
+        [K::Tagging, K::Cors, K::Website, K::Lifecycle, K::Logging, K::Notification, K::Inventory];
+    assert_eq!(kinds.map(|kind| kind as u8), [1, 2, 3, 4, 5, 6, 7]);
 }

@@ -13,7 +13,7 @@ use metastore::{
     api::{
         self, IndexAnswer, IndexCommand, IndexQuery, IndexView, RootAnswer, RootCommand, RootQuery,
         RootView,
-        index::{BucketChange, ObjectUpdate},
+        index::{BucketChange, Data, ObjectUpdate, Origin, Renamed},
         root::{BUCKET_CONFIG_BYTES_MAX, ConfigKind},
     },
     bootstrap,
@@ -28,8 +28,8 @@ use platform::ManualClock;
 use proto::{RpcErrorKind, meta::MetaService};
 use types::{
     BucketId, BucketLock, BucketSettings, ClusterId, ClusterMap, Condition, DefaultRetention,
-    DiskId, DiskUuid, Epoch, ErasurePolicy, GroupId, InstanceId, Location, NodeId, Period,
-    RetentionMode, Role, Versioning,
+    DiskId, DiskUuid, Epoch, ErasurePolicy, GroupId, InstanceId, Location, NodeId, Partition,
+    Period, RetentionMode, Role, UnixMillis, VersionId, Versioning,
 };
 
 const NODE: NodeId = NodeId(1);
@@ -85,7 +85,12 @@ impl Cluster {
         };
         for disk in 0..disks {
             let uuid = DiskUuid::from_bytes([instance * 16 + disk; 16]);
-            let answer = self.root(RootCommand::RegisterDisk { uuid, node, capacity_bytes: 1000 });
+            let answer = self.root(RootCommand::RegisterDisk {
+                uuid,
+                node,
+                capacity_bytes: 1000,
+                class: Default::default(),
+            });
             assert!(matches!(answer.await, RootAnswer::Disk(_)));
         }
         node
@@ -136,6 +141,7 @@ fn delete(bucket: u64, key: &str) -> IndexCommand {
         condition: Condition::None,
         bypass_governance: false,
         write: common::write_id(1),
+        origin: Default::default(),
     }
 }
 
@@ -184,6 +190,8 @@ async fn nothing_that_a_client_sends_halts_a_group() {
         checksum: None,
         size: None,
         write: common::write_id(2),
+        origin: Default::default(),
+        renamed: None,
     };
     let too_many = [
         parts((1..=10_001).map(|number| (number, [0; 16])).collect()),
@@ -197,6 +205,7 @@ async fn nothing_that_a_client_sends_halts_a_group() {
         version: None,
         update: ObjectUpdate::Tags((0..count).map(|n| (format!("{n}"), String::new())).collect()),
         write: common::write_id(3),
+        origin: Default::default(),
     };
     let lock = |period| BucketLock {
         default: Some(DefaultRetention { mode: RetentionMode::Governance, period }),
@@ -206,9 +215,63 @@ async fn nothing_that_a_client_sends_halts_a_group() {
         change: BucketChange::Lock(lock(period)),
         write: common::write_id(4),
     };
-    let unversioned =
-        BucketSettings { versioning: Versioning::Off, lock: Some(BucketLock::default()) };
+    let unversioned = BucketSettings {
+        versioning: Versioning::Off,
+        lock: Some(BucketLock::default()),
+        events: false,
+    };
+    let renaming = |from: &str, request_id: usize| IndexCommand::PutObject {
+        bucket: BucketId(1),
+        key: "k".into(),
+        condition: Condition::None,
+        size: 0,
+        etag: types::ETag { md5: [0; 16], parts: 0 },
+        attributes: Default::default(),
+        checksum: None,
+        data: Data::Inline(Bytes::new()),
+        renamed: Some(Renamed { from: from.to_owned(), version: VersionId::MAX }),
+        origin: Origin { request_id: "r".repeat(request_id), ..Origin::default() },
+        write: common::write_id(5),
+        deadline: UnixMillis(u64::MAX),
+    };
+    let restore = |readable_ms, day_ms| IndexCommand::UpdateObject {
+        bucket: BucketId(1),
+        key: "k".into(),
+        version: None,
+        update: ObjectUpdate::Restore { ready_after_ms: 0, readable_ms, day_ms },
+        origin: Default::default(),
+        write: common::write_id(6),
+    };
+    let replace = |old: u64, missing: &[u8], number| IndexCommand::ReplaceBlob {
+        bucket: BucketId(1),
+        key: "k".into(),
+        version: VersionId::MAX,
+        part: Some((common::upload_id(1), number)),
+        old: common::blob_ref(old, 1).id,
+        new: common::compressed(2, 5000),
+        missing: missing.to_vec(),
+        write: common::write_id(7),
+        deadline: UnixMillis(u64::MAX),
+    };
+    // A blob that says of itself that it holds less than the object has.
+    let mut short = renaming("from", 0);
+    if let IndexCommand::PutObject { size, data, renamed, .. } = &mut short {
+        let (blob, missing) = (common::compressed(3, 5000), Vec::new());
+        (*size, *data, *renamed) = (blob.size, Data::Blob { blob, missing }, None);
+    }
     let meaningless = [
+        renaming("k", 0),
+        renaming("", 0),
+        renaming(&"k".repeat(1025), 0),
+        renaming("from", 256),
+        restore(0, 1),
+        restore(1, 0),
+        replace(2, &[], 1),
+        replace(1, &[], 0),
+        replace(1, &[], 10_001),
+        replace(1, &[1, 2], 1),
+        replace(1, &[6], 1),
+        short,
         tags(11),
         locked(Period::Days(0)),
         locked(Period::Days(36_501)),
@@ -249,10 +312,50 @@ async fn nothing_that_a_client_sends_halts_a_group() {
     // The longest key there is.
     let longest = api::encode(&delete(1, &"k".repeat(1024)));
     assert!(cluster.node.propose(GroupId(1), Epoch(1), longest).await.is_ok());
-    for command in [tags(10), locked(Period::Days(36_500)), locked(Period::Years(1))] {
+    for command in [
+        tags(10),
+        locked(Period::Days(36_500)),
+        locked(Period::Years(1)),
+        renaming("from", 255),
+        restore(1, 1),
+        replace(1, &[5], 10_000),
+    ] {
         let command = api::encode(&command);
         assert!(cluster.node.propose(GroupId(1), Epoch(1), command).await.is_ok());
     }
+}
+
+/// No entry of one group can remove a key of another group: the caller is told, instead of being
+/// told that there is no such key.
+#[tokio::test]
+async fn a_renaming_stays_in_its_partition() {
+    let cluster = Cluster::new();
+    let mut partitions = presplit(2);
+    let border = Partition::position(BucketId(3), "m");
+    (partitions[0].end, partitions[1].start) = (Some(border.clone()), border);
+    bootstrap(cluster.root.clone(), id(), policy(), partitions).await.unwrap();
+    for group in [1, 2] {
+        let open = open(BucketId(3));
+        cluster.node.propose(GroupId(group), Epoch(1), open).await.unwrap();
+    }
+    let renaming = |from: &str| IndexCommand::PutObject {
+        bucket: BucketId(3),
+        key: "a".into(),
+        condition: Condition::None,
+        size: 0,
+        etag: types::ETag { md5: [0; 16], parts: 0 },
+        attributes: Default::default(),
+        checksum: None,
+        data: Data::Inline(Bytes::new()),
+        renamed: Some(Renamed { from: from.to_owned(), version: VersionId::MAX }),
+        origin: Origin::default(),
+        write: common::write_id(1),
+        deadline: UnixMillis(u64::MAX),
+    };
+    assert_eq!(cluster.refusal(1, 1, &renaming("z")).await, RpcErrorKind::Invalid);
+    let asked = api::encode(&renaming("b"));
+    let answer = cluster.node.propose(GroupId(1), Epoch(1), asked).await.unwrap();
+    assert_eq!(api::decode::<IndexAnswer>(&answer).unwrap(), IndexAnswer::NoSuchKey);
 }
 
 #[tokio::test]

@@ -37,7 +37,7 @@ impl Story {
     fn new(versioning: Versioning, lock: Option<BucketLock>) -> Self {
         let mut story =
             Self { rows: MemoryKv::default(), now: UnixMillis(1_800_000_000_500), writes: 0 };
-        let settings = BucketSettings { versioning, lock };
+        let settings = BucketSettings { versioning, lock, events: false };
         let open = IndexCommand::OpenBucket { bucket: BUCKET, settings };
         assert_eq!(story.apply(&open), IndexAnswer::Done);
         story
@@ -76,6 +76,8 @@ impl Story {
             data: Data::Inline(Bytes::copy_from_slice(text.as_bytes())),
             write,
             deadline: self.now.plus(1000),
+            origin: Default::default(),
+            renamed: None,
         }
     }
 
@@ -104,12 +106,20 @@ impl Story {
             condition,
             bypass_governance,
             write,
+            origin: Default::default(),
         })
     }
 
     fn update(&mut self, version: Option<Version>, update: ObjectUpdate) -> IndexAnswer {
         let (bucket, key, write) = (BUCKET, "k".into(), self.write());
-        self.apply(&IndexCommand::UpdateObject { bucket, key, version, update, write })
+        self.apply(&IndexCommand::UpdateObject {
+            bucket,
+            key,
+            version,
+            update,
+            write,
+            origin: Default::default(),
+        })
     }
 
     fn head(&self, version: Option<Version>) -> IndexView {
@@ -392,6 +402,8 @@ fn a_noncurrent_version_of_parts_can_be_read() {
         checksum: None,
         size: None,
         write,
+        origin: Default::default(),
+        renamed: None,
     }));
     story.put("1");
     let version = head.version;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     BucketId, ClusterId, DiskClass, DiskId, DiskUuid, Epoch, ErasurePolicy, GroupId, InstanceId,
-    NodeId, PgId, StorageClasses,
+    NodeId, PgId, StorageClasses, StorageProfile,
 };
 
 /// What a node does.
@@ -154,6 +154,22 @@ impl ClusterMap {
     /// The node that serves a disk.
     pub fn node_of(&self, disk: DiskId) -> Option<&Node> {
         self.nodes.get(&self.disks.get(&disk)?.node)
+    }
+
+    /// The groups of new blobs with this profile: those of its disks or, where its policy has
+    /// none of these, of the next hotter ones. Empty if it has none of the hot ones either.
+    pub fn groups_for(&self, profile: StorageProfile) -> Vec<&PlacementGroup> {
+        let mut disks = Some(profile.disks);
+        while let Some(class) = disks {
+            let serves =
+                |group: &&PlacementGroup| (group.policy, group.class) == (profile.policy, class);
+            let groups: Vec<_> = self.groups.values().filter(serves).collect();
+            if !groups.is_empty() {
+                return groups;
+            }
+            disks = class.hotter();
+        }
+        Vec::new()
     }
 
     /// How many members of the group are not known to be down or out.

@@ -17,8 +17,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use types::{
     Attributes, BlobId, BlobRef, BucketId, BucketLock, BucketSettings, Checksum, ChecksumAlgorithm,
-    ChecksumKind, Condition, ETag, ObjectHead, Restore, Retention, StorageClass, UnixMillis,
-    UploadId, Version, VersionId, Versioning, WriteId, WriteIntent,
+    ChecksumKind, Condition, ETag, ObjectHead, ObjectLock, Restore, Retention, StorageClass,
+    UnixMillis, UploadId, Version, VersionId, Versioning, WriteId, WriteIntent,
 };
 
 /// The bytes of an object put in one piece, or of a part.
@@ -72,6 +72,12 @@ pub struct Upload {
 /// write id was applied within the last 15 minutes gets the first answer again. Not
 /// remembered are `BucketNotOpen` (open the gate and propose again, with the same id),
 /// `BucketSealed` and `DeadlinePassed` (they stay true).
+///
+/// Commands with a write id and without a deadline (`ConfigureBucket`, `DeleteObject`,
+/// `UpdateObject`, `CreateUpload`, `CompleteUpload`, `AbortUpload`) also answer `DeadlinePassed`:
+/// when they were not applied yet and their write id was made, as a UUID of version 7 says, more
+/// than [`WRITE_AGE_MS_MAX`](crate::index::WRITE_AGE_MS_MAX) before the partition's clock. A
+/// duplicate that comes after its write was forgotten can therefore never be applied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum IndexCommand {
     /// Opens the gate of a bucket. Open (whatever its settings): `Done`. Sealed: `BucketSealed`.
@@ -580,6 +586,8 @@ pub struct ListedObject {
     pub class: StorageClass,
     /// Its restore, if it is archived.
     pub restore: Option<Restore>,
+    /// What keeps it from being deleted.
+    pub lock: ObjectLock,
 }
 
 /// A version as a listing shows it.

@@ -158,6 +158,8 @@ pub enum ConfigKind {
     Notification = 6,
     /// Inventories, by their id.
     Inventory = 7,
+    /// Reports that are wanted now, by the id of their inventory.
+    InventoryRun = 8,
 }
 
 /// What a root command did.

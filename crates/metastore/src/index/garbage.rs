@@ -3,7 +3,7 @@
 use consensus::KvError;
 use types::{BlobRef, BucketId, UnixMillis, UploadId};
 
-use super::{Apply, EXPAND_MAX};
+use super::{Apply, EXPAND_MAX, next_number};
 use crate::{
     api::{
         IndexAnswer,
@@ -34,11 +34,7 @@ impl Apply<'_> {
     }
 
     fn add_garbage(&mut self, since: UnixMillis, garbage: &Garbage) -> Result<(), KvError> {
-        let number = match self.next_garbage {
-            Some(number) => number,
-            None => rows::get(self.rows, index::NEXT_GARBAGE)?.unwrap_or(0),
-        };
-        self.next_garbage = Some(number + 1);
+        let number = next_number(self.rows, index::NEXT_GARBAGE, &mut self.next_garbage)?;
         rows::put(self.rows, &index::garbage(GarbageId { since, number }), garbage);
         Ok(())
     }

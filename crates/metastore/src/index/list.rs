@@ -38,6 +38,7 @@ pub(super) fn listed(key: String, head: &ObjectHead) -> ListedObject {
         tags: head.attributes.tags.clone(),
         class: head.attributes.class,
         restore: head.restore,
+        lock: head.attributes.lock,
     }
 }
 

@@ -3,10 +3,12 @@
 //!
 //! Reading order: this file (one command from decode to answer), `writes` (a repeated
 //! write gets its first answer), `versions` (where the versions of a key lie), `objects`,
-//! `delete`, `update`, `uploads`, `garbage`, `gate`, and for reading [`query`], `parts`,
-//! `settled`, [`list`] and `list_versions`.
+//! `rename`, `delete`, `update`, `restores` (what the clock brings about), `uploads`, `replace`,
+//! `garbage`, `events`, `gate`, and for reading [`query`], `parts`, `settled`, [`list`] and
+//! `list_versions`.
 
 mod delete;
+mod events;
 mod garbage;
 mod gate;
 pub mod list;
@@ -14,6 +16,9 @@ mod list_versions;
 mod objects;
 mod parts;
 pub mod query;
+mod rename;
+mod replace;
+mod restores;
 mod settled;
 mod update;
 mod uploads;
@@ -21,13 +26,13 @@ mod versions;
 mod writes;
 
 use bytes::Bytes;
-use consensus::{ApplyContext, Halt, KvError, KvWrite, StateMachine};
+use consensus::{ApplyContext, Halt, KvError, KvRead, KvWrite, StateMachine};
 pub use query::evaluate;
 use types::{BucketSettings, Condition, ObjectHead, UnixMillis};
 
 use self::versions::Place;
 pub(crate) use self::writes::write_of;
-pub use self::writes::{REMEMBERED_MS, WriteKind};
+pub use self::writes::{REMEMBERED_MS, WRITE_AGE_MS_MAX, WriteKind};
 use crate::{
     api::{self, IndexAnswer, IndexCommand},
     keys::index as keys,
@@ -67,38 +72,58 @@ struct Apply<'a> {
     next_garbage: Option<u64>,
     /// The next version number, once it has been read.
     next_version: Option<u64>,
+    /// The next event number, once it has been read.
+    next_event: Option<u64>,
+}
+
+/// The next number of a counter: from its row at first, which is written back when the command
+/// has been applied.
+fn next_number(rows: &dyn KvRead, row: &[u8], next: &mut Option<u64>) -> Result<u64, KvError> {
+    let number = match *next {
+        Some(number) => number,
+        None => rows::get(rows, row)?.unwrap_or(0),
+    };
+    *next = Some(number + 1);
+    Ok(number)
 }
 
 impl<'a> Apply<'a> {
-    /// Moves the clock, and forgets old writes whenever it moves by a step.
+    /// Moves the clock, does what is due by then, and forgets old writes whenever it moves by a
+    /// step.
     fn begin(rows: &'a mut dyn KvWrite, context: ApplyContext) -> Result<Self, KvError> {
         let before: UnixMillis = rows::get(rows, keys::CLOCK)?.unwrap_or_default();
         let now = before.max(context.now);
         if now != before {
             rows::put(rows, keys::CLOCK, &now);
         }
-        let mut apply = Self { rows, now, next_garbage: None, next_version: None };
+        let (next_garbage, next_version, next_event) = (None, None, None);
+        let mut apply = Self { rows, now, next_garbage, next_version, next_event };
         apply.forget_old_writes(before)?;
+        apply.settle_due()?;
         Ok(apply)
     }
 
     fn run(mut self, command: &IndexCommand) -> Result<IndexAnswer, KvError> {
-        let write = writes::write_of(command);
-        if let Some((id, kind)) = write
-            && let Some(first) = self.first_answer(id, kind, command)?
-        {
+        let answer = self.answer(command)?;
+        for (row, next) in [
+            (keys::NEXT_GARBAGE, self.next_garbage),
+            (keys::NEXT_VERSION, self.next_version),
+            (keys::NEXT_EVENT, self.next_event),
+        ] {
+            if let Some(next) = next {
+                rows::put(self.rows, row, &next);
+            }
+        }
+        Ok(answer)
+    }
+
+    fn answer(&mut self, command: &IndexCommand) -> Result<IndexAnswer, KvError> {
+        let Some((id, kind)) = writes::write_of(command) else { return self.dispatch(command) };
+        if let Some(first) = self.first_answer(id, kind, command)? {
             return Ok(first);
         }
         let answer = self.dispatch(command)?;
-        if let Some((id, kind)) = write {
-            self.remember(id, kind, &answer)?;
-        }
-        if let Some(next) = self.next_garbage {
-            rows::put(self.rows, keys::NEXT_GARBAGE, &next);
-        }
-        if let Some(next) = self.next_version {
-            rows::put(self.rows, keys::NEXT_VERSION, &next);
-        }
+        self.remember(id, kind, &answer)?;
         Ok(answer)
     }
 
@@ -112,6 +137,9 @@ impl<'a> Apply<'a> {
                 Err(refusal) => return Ok(refusal),
             },
         };
+        if self.is_too_old(command) {
+            return Ok(IndexAnswer::DeadlinePassed);
+        }
         match command {
             C::OpenBucket { bucket, settings } => self.open_bucket(*bucket, *settings),
             C::ConfigureBucket { bucket, change, .. } => {
@@ -121,24 +149,33 @@ impl<'a> Apply<'a> {
             C::PutObject { bucket, key, condition, .. } => {
                 self.put_object(Place { bucket: *bucket, key, settings }, condition, command)
             }
-            C::DeleteObject { bucket, key, version, condition, bypass_governance, .. } => {
+            C::DeleteObject {
+                bucket, key, version, condition, bypass_governance, origin, ..
+            } => {
                 let at = Place { bucket: *bucket, key, settings };
+                let asked =
+                    delete::Deletion { condition, bypass_governance: *bypass_governance, origin };
                 match version {
-                    None => self.delete_current(at, condition, *bypass_governance),
-                    Some(version) => {
-                        self.delete_version(at, *version, condition, *bypass_governance)
-                    }
+                    None => self.delete_current(at, &asked),
+                    Some(version) => self.delete_version(at, *version, &asked),
                 }
             }
-            C::UpdateObject { bucket, key, version, update, .. } => {
-                self.update_object(Place { bucket: *bucket, key, settings }, *version, update)
+            C::UpdateObject { bucket, key, version, update, origin, .. } => {
+                let at = Place { bucket: *bucket, key, settings };
+                self.update_object(at, *version, update, origin)
+            }
+            C::ReplaceBlob { bucket, key, version, part, old, new, missing, deadline, .. } => {
+                let (version, part, old, deadline) = (*version, *part, *old, *deadline);
+                let asked = replace::Replacement { version, part, old, new, missing, deadline };
+                self.replace_blob(Place { bucket: *bucket, key, settings }, &asked)
             }
             C::CreateUpload { bucket, upload, .. } => self.create_upload(*bucket, settings, upload),
             C::PutPart { bucket, key, upload, part, deadline, .. } => {
                 if self.now > *deadline {
                     return Ok(IndexAnswer::DeadlinePassed);
                 }
-                self.put_part(*bucket, key, *upload, part, *deadline)
+                let at = Place { bucket: *bucket, key, settings };
+                self.put_part(at, *upload, part, *deadline)
             }
             C::CompleteUpload {
                 bucket,
@@ -149,6 +186,8 @@ impl<'a> Apply<'a> {
                 etag,
                 checksum,
                 size,
+                renamed,
+                origin,
                 ..
             } => {
                 let completion = uploads::Completion {
@@ -157,19 +196,20 @@ impl<'a> Apply<'a> {
                     etag: *etag,
                     checksum: checksum.as_ref(),
                     size: *size,
+                    renamed: renamed.as_ref(),
+                    origin,
                 };
                 let at = Place { bucket: *bucket, key, settings };
                 self.complete_upload(at, *upload, &completion)
             }
             C::AbortUpload { bucket, key, upload, .. } => self.abort_upload(*bucket, key, *upload),
-            C::ReplaceBlob { .. } => Ok(IndexAnswer::Moved),
-            C::EventsDelivered { .. } => Ok(IndexAnswer::Done),
             C::Collected { rows } => self.collected(rows),
             C::ExpandGarbage { row } => self.expand_garbage(*row),
             C::Repaired { blob } => {
                 self.rows.delete(&keys::repair(*blob));
                 Ok(IndexAnswer::Done)
             }
+            C::EventsDelivered { through } => self.events_delivered(*through),
             C::Tick => Ok(IndexAnswer::Done),
         }
     }

@@ -7,13 +7,15 @@ use types::{
 };
 
 use super::{
-    Apply, refusal,
+    Apply,
+    events::Subject,
+    refusal,
     versions::{self, New, Place},
 };
 use crate::{
     api::{
         IndexAnswer, IndexCommand,
-        index::{Data, RepairRow},
+        index::{Data, EventKind, RepairRow},
     },
     keys::index as keys,
     rows::{self, Made},
@@ -52,7 +54,8 @@ impl Apply<'_> {
         condition: &Condition,
         command: &IndexCommand,
     ) -> Result<IndexAnswer, KvError> {
-        let IndexCommand::PutObject { attributes, data, deadline, .. } = command else {
+        let IndexCommand::PutObject { attributes, data, renamed, origin, deadline, .. } = command
+        else {
             unreachable!("called for PutObject only")
         };
         if self.now > *deadline {
@@ -61,6 +64,10 @@ impl Apply<'_> {
         if lacks_lock(at.settings, attributes.lock) {
             return Ok(IndexAnswer::NoLock);
         }
+        let source = match self.source(at, renamed.as_ref())? {
+            Ok(source) => source,
+            Err(refusal) => return Ok(refusal),
+        };
         let current = versions::current(self.rows, at.bucket, at.key)?;
         if let Some(refusal) = refusal(condition, current.as_ref()) {
             return Ok(refusal);
@@ -70,11 +77,15 @@ impl Apply<'_> {
         if let Some(refusal) = self.replace_current(at, current, &New::Object(&head), false)? {
             return Ok(refusal);
         }
-        self.note_missing(at.bucket, at.key, None, *deadline, data);
+        self.note_missing(at, None, *deadline, data);
+        self.note_event(at, EventKind::Created, &Subject::object(&head), origin)?;
+        if let Some(source) = source {
+            self.remove_source(at, &source, &head, origin)?;
+        }
         Ok(IndexAnswer::Object(Box::new(head)))
     }
 
-    /// Turns an object's bytes into garbage. `kept` is the blob that the key names from now
+    /// Turns the bytes of an object that goes into garbage. `kept` is the blob that the key names from now
     /// on: if a caller repeats a put under another write id, its own bytes must not die.
     pub(super) fn bury_object(
         &mut self,
@@ -83,6 +94,7 @@ impl Apply<'_> {
         object: &ObjectHead,
         kept: Option<&BlobRef>,
     ) -> Result<(), KvError> {
+        self.forget_restore(bucket, key, object);
         match &object.content {
             Content::Inline(_) => Ok(()),
             Content::Blob(blob) if kept.is_some_and(|kept| kept.id == blob.id) => Ok(()),
@@ -91,21 +103,33 @@ impl Apply<'_> {
         }
     }
 
-    /// Queues the missing ranks of a new blob for repair.
+    /// Queues the missing ranks of new data for repair.
     pub(super) fn note_missing(
         &mut self,
-        bucket: BucketId,
-        key: &str,
+        at: Place<'_>,
         part: Option<(UploadId, u16)>,
         deadline: UnixMillis,
         data: &Data,
     ) {
-        let Data::Blob { blob, missing } = data else { return };
+        if let Data::Blob { blob, missing } = data {
+            self.note_missing_ranks(at, part, deadline, blob, missing);
+        }
+    }
+
+    /// Queues the missing ranks of a new blob for repair.
+    pub(super) fn note_missing_ranks(
+        &mut self,
+        at: Place<'_>,
+        part: Option<(UploadId, u16)>,
+        deadline: UnixMillis,
+        blob: &BlobRef,
+        missing: &[u8],
+    ) {
         if missing.is_empty() {
             return;
         }
-        let intent = WriteIntent { bucket, key: key.to_owned(), part, deadline };
-        let row = RepairRow { blob: blob.clone(), missing: missing.clone(), intent };
+        let intent = WriteIntent { bucket: at.bucket, key: at.key.to_owned(), part, deadline };
+        let row = RepairRow { blob: blob.clone(), missing: missing.to_vec(), intent };
         rows::put(self.rows, &keys::repair(blob.id), &row);
     }
 }

@@ -25,8 +25,8 @@ pub(super) struct Assembled<'a> {
 
 impl Assembled<'_> {
     fn is_there(&self, rows: &dyn KvRead) -> Result<bool, KvError> {
-        let head = versions::object_with_id(rows, self.bucket, self.key, self.version)?;
-        Ok(head.is_some_and(|head| made_by(&head, self.upload)))
+        let object = versions::object_with_id(rows, self.bucket, self.key, self.version)?;
+        Ok(object.is_some_and(|object| made_by(&object.head, self.upload)))
     }
 
     /// Offset, number and row of each part, in order.

@@ -4,7 +4,7 @@ use consensus::{KvError, KvRead};
 use types::{BlobId, BucketId, BucketSettings, UnixMillis, UploadId, Version};
 
 use super::{
-    list, list_versions, parts,
+    events, list, list_versions, parts, restores,
     settled::settled,
     versions::{self, Found, Place},
 };
@@ -73,8 +73,8 @@ pub fn evaluate(rows: &dyn KvRead, query: &IndexQuery) -> Result<IndexView, KvEr
         Q::Settled { blob, intent } => settled(rows, *blob, intent),
         Q::Garbage { before, after, limit } => garbage(rows, *before, *after, page(*limit)),
         Q::Repairs { after, limit } => repairs(rows, *after, page(*limit)),
-        Q::Events { .. } => Ok(IndexView::Events(Vec::new())),
-        Q::Due { .. } => Ok(IndexView::Due(false)),
+        Q::Events { after, limit } => events::events(rows, *after, page(*limit)),
+        Q::Due { now } => restores::due(rows, *now),
     }
 }
 
@@ -111,7 +111,7 @@ fn guarded_bucket(query: &IndexQuery) -> Option<BucketId> {
 fn head(rows: &dyn KvRead, at: Place<'_>, version: Option<Version>) -> Result<IndexView, KvError> {
     Ok(match versions::find(rows, at, version)? {
         None => IndexView::Object(None),
-        Some(Found::Current(head)) => IndexView::Object(Some(Box::new(head))),
+        Some(Found::Current(head)) => IndexView::Object(Some(head)),
         Some(Found::Version(id, row)) => {
             let version = row.name(id);
             match row {

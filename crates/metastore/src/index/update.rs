@@ -1,17 +1,21 @@
-//! Changing what is said about a version: tags, retention, legal hold. Its bytes, its id and
-//! its time stay.
+//! Changing what is said about a version: tags, retention, legal hold, storage class, restore.
+//! Its bytes, its id and its time stay.
 
 use consensus::KvError;
 use types::Version;
 
 use super::{
     Apply,
-    versions::{self, Found, Place},
+    events::Subject,
+    restores::Asked,
+    versions::{self, Found, Located, Place},
 };
 use crate::{
-    api::{IndexAnswer, index::ObjectUpdate},
-    keys::index,
-    rows::{self, VersionRow},
+    api::{
+        IndexAnswer,
+        index::{EventKind, ObjectUpdate, Origin},
+    },
+    rows::VersionRow,
 };
 
 impl Apply<'_> {
@@ -20,39 +24,61 @@ impl Apply<'_> {
         at: Place<'_>,
         version: Option<Version>,
         update: &ObjectUpdate,
+        origin: &Origin,
     ) -> Result<IndexAnswer, KvError> {
-        let of_lock = !matches!(update, ObjectUpdate::Tags(_));
+        use ObjectUpdate as U;
+        let of_lock = matches!(update, U::Retention { .. } | U::LegalHold(_));
         if of_lock && at.settings.lock.is_none() {
             return Ok(IndexAnswer::NoLock);
         }
-        let (is_current, mut head) = match versions::find(self.rows, at, version)? {
-            Some(Found::Current(head)) => (true, head),
-            Some(Found::Version(_, VersionRow::Object(head))) => (false, *head),
+        let mut object = match versions::find(self.rows, at, version)? {
+            Some(Found::Current(head)) => Located { head: *head, is_current: true },
+            Some(Found::Version(_, VersionRow::Object(head))) => {
+                Located { head: *head, is_current: false }
+            }
             Some(Found::Version(id, marker @ VersionRow::Marker { .. })) => {
                 return Ok(IndexAnswer::DeleteMarker { version: marker.name(id) });
             }
             None if version.is_some() => return Ok(IndexAnswer::NoSuchVersion),
             None => return Ok(IndexAnswer::NoSuchKey),
         };
+        let head = &mut object.head;
         match update {
-            ObjectUpdate::Tags(tags) => head.attributes.tags.clone_from(tags),
-            ObjectUpdate::Retention { to, bypass_governance } => {
+            U::Tags(tags) => {
+                head.attributes.tags.clone_from(tags);
+                let kind = match tags.is_empty() {
+                    true => EventKind::TagsRemoved,
+                    false => EventKind::TagsSet,
+                };
+                self.note_event(at, kind, &Subject::object(head), origin)?;
+            }
+            U::Retention { to, bypass_governance } => {
                 if !head.attributes.lock.allows_retention(*to, self.now, *bypass_governance) {
                     return Ok(IndexAnswer::Locked);
                 }
                 head.attributes.lock.retention = *to;
             }
-            ObjectUpdate::LegalHold(hold) => head.attributes.lock.legal_hold = Some(*hold),
-            ObjectUpdate::Class { .. } | ObjectUpdate::Restore { .. } => {
-                return Ok(IndexAnswer::NotArchived);
+            U::LegalHold(hold) => head.attributes.lock.legal_hold = Some(*hold),
+            U::Class { version, .. } if head.version != *version => {
+                return Ok(IndexAnswer::ConditionFailed);
+            }
+            U::Class { to, .. } => {
+                // The event tells of the class before.
+                let kind = EventKind::ClassChanged(*to);
+                self.note_event(at, kind, &Subject::object(head), origin)?;
+                self.forget_restore(at.bucket, at.key, head);
+                head.restore = None;
+                head.attributes.class = *to;
+            }
+            U::Restore { ready_after_ms, readable_ms, day_ms } => {
+                let (ready_after_ms, readable_ms) = (*ready_after_ms, *readable_ms);
+                let asked = Asked { ready_after_ms, readable_ms, day_ms: *day_ms };
+                if let Some(refusal) = self.restore(at, head, asked, origin)? {
+                    return Ok(refusal);
+                }
             }
         }
-        if is_current {
-            rows::put(self.rows, &index::head(at.bucket, at.key), &head);
-        } else {
-            let row = VersionRow::Object(Box::new(head.clone()));
-            self.set_other(at, head.version, &row);
-        }
-        Ok(IndexAnswer::Object(Box::new(head)))
+        self.rewrite(at, &object);
+        Ok(IndexAnswer::Object(Box::new(object.head)))
     }
 }

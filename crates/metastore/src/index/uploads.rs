@@ -11,6 +11,7 @@ use types::{
 
 use super::{
     Apply, PART_BYTES_MIN,
+    events::Subject,
     objects::{data_blob, lacks_lock},
     refusal,
     versions::{self, New, Place},
@@ -18,7 +19,7 @@ use super::{
 use crate::{
     api::{
         IndexAnswer,
-        index::{Data, Part, Upload},
+        index::{Data, EventKind, Origin, Part, Renamed, Upload},
     },
     keys::{self, index},
     rows::{self, PartData, PartRow, RowValue, UploadRow},
@@ -31,6 +32,8 @@ pub(super) struct Completion<'a> {
     pub(super) etag: ETag,
     pub(super) checksum: Option<&'a Checksum>,
     pub(super) size: Option<u64>,
+    pub(super) renamed: Option<&'a Renamed>,
+    pub(super) origin: &'a Origin,
 }
 
 impl Apply<'_> {
@@ -71,12 +74,12 @@ impl Apply<'_> {
 
     pub(super) fn put_part(
         &mut self,
-        bucket: BucketId,
-        key: &str,
+        at: Place<'_>,
         upload: UploadId,
         part: &Part,
         deadline: UnixMillis,
     ) -> Result<IndexAnswer, KvError> {
+        let Place { bucket, key, .. } = at;
         if self.upload(bucket, key, upload)?.is_none() {
             return Ok(IndexAnswer::NoSuchUpload);
         }
@@ -87,7 +90,7 @@ impl Apply<'_> {
         {
             self.bury_blob(blob, self.now)?;
         }
-        self.note_missing(bucket, key, Some((upload, part.number)), deadline, &part.data);
+        self.note_missing(at, Some((upload, part.number)), deadline, &part.data);
         let row = PartRow {
             size: part.size,
             md5: part.md5,
@@ -121,6 +124,10 @@ impl Apply<'_> {
             Ok(size) => size,
             Err(refusal) => return Ok(refusal),
         };
+        let source = match self.source(at, completion.renamed)? {
+            Ok(source) => source,
+            Err(refusal) => return Ok(refusal),
+        };
         if let Some(refusal) = refusal(completion.condition, current.as_ref()) {
             return Ok(refusal);
         }
@@ -150,6 +157,10 @@ impl Apply<'_> {
             self.rows.delete(&index::part(bucket, key, upload, *number));
         }
         self.rows.delete(&index::upload(bucket, key, upload));
+        self.note_event(at, EventKind::Created, &Subject::object(&head), completion.origin)?;
+        if let Some(source) = source {
+            self.remove_source(at, &source, &head, completion.origin)?;
+        }
         Ok(IndexAnswer::Object(Box::new(head)))
     }
 

@@ -17,7 +17,7 @@ use types::{
     VersionId, Versioning,
 };
 
-use super::Apply;
+use super::{Apply, next_number};
 use crate::{
     api::IndexAnswer,
     keys::{self, index},
@@ -36,7 +36,7 @@ pub(super) struct Place<'a> {
 /// A version where it was found.
 pub(super) enum Found {
     /// In the `C` row.
-    Current(ObjectHead),
+    Current(Box<ObjectHead>),
     /// In a `V` row.
     Version(VersionId, VersionRow),
 }
@@ -59,6 +59,14 @@ impl Found {
             Self::Version(_, row) => row.object(),
         }
     }
+}
+
+/// An object and in which row it was found.
+pub(super) struct Located {
+    /// What it says.
+    pub(super) head: ObjectHead,
+    /// Whether it lies in the `C` row.
+    pub(super) is_current: bool,
 }
 
 impl New<'_> {
@@ -109,8 +117,8 @@ pub(super) fn find(
 ) -> Result<Option<Found>, KvError> {
     let current = current(rows, at.bucket, at.key)?;
     match (version, current) {
-        (None, Some(head)) => Ok(Some(Found::Current(head))),
-        (Some(name), Some(head)) if head.name() == name => Ok(Some(Found::Current(head))),
+        (None, Some(head)) => Ok(Some(Found::Current(Box::new(head)))),
+        (Some(name), Some(head)) if head.name() == name => Ok(Some(Found::Current(Box::new(head)))),
         (None, None) if at.settings.versioning == Versioning::Off => Ok(None),
         (None, None) => {
             let latest = latest_other(rows, at.bucket, at.key)?;
@@ -134,13 +142,15 @@ pub(super) fn object_with_id(
     bucket: BucketId,
     key: &str,
     id: VersionId,
-) -> Result<Option<ObjectHead>, KvError> {
-    let current = current(rows, bucket, key)?.filter(|head| head.version == id);
-    if current.is_some() {
-        return Ok(current);
+) -> Result<Option<Located>, KvError> {
+    if let Some(head) = current(rows, bucket, key)?.filter(|head| head.version == id) {
+        return Ok(Some(Located { head, is_current: true }));
     }
     let row: Option<VersionRow> = rows::get(rows, &index::version(bucket, key, id))?;
-    Ok(row.and_then(|row| row.object().cloned()))
+    Ok(match row {
+        Some(VersionRow::Object(head)) => Some(Located { head: *head, is_current: false }),
+        Some(VersionRow::Marker { .. }) | None => None,
+    })
 }
 
 /// The id of the null version, if it lies in a `V` row.
@@ -183,11 +193,7 @@ impl Apply<'_> {
 
     /// The id of a new version. Numbers only grow, so it is later than all there are.
     pub(super) fn next_version_id(&mut self) -> Result<VersionId, KvError> {
-        let number = match self.next_version {
-            Some(number) => number,
-            None => rows::get(self.rows, index::NEXT_VERSION)?.unwrap_or(0),
-        };
-        self.next_version = Some(number + 1);
+        let number = next_number(self.rows, index::NEXT_VERSION, &mut self.next_version)?;
         Ok(VersionId { at: self.now, number })
     }
 
@@ -222,10 +228,16 @@ impl Apply<'_> {
                     }
                     self.remove_other(at, id, &row, kept)?;
                 }
-                // Unless this put repeats that of `old` under another write id: a blob
-                // belongs to one version.
-                if let Some(old) = old.filter(|old| kept.is_none() || blob_of(old) != kept) {
-                    self.set_other(at, old.version, &VersionRow::Object(Box::new(old)));
+                match old {
+                    // This put repeats that of `old` under another write id: a blob belongs to
+                    // one version.
+                    Some(old) if kept.is_some() && blob_of(&old) == kept => {
+                        self.forget_restore(at.bucket, at.key, &old);
+                    }
+                    Some(old) => {
+                        self.set_other(at, old.version, &VersionRow::Object(Box::new(old)));
+                    }
+                    None => {}
                 }
             }
         }
@@ -266,6 +278,16 @@ impl Apply<'_> {
             rows::put(self.rows, &index::head(at.bucket, at.key), head);
         }
         Ok(())
+    }
+
+    /// Writes an object that says something else now back to its row.
+    pub(super) fn rewrite(&mut self, at: Place<'_>, object: &Located) {
+        let head = &object.head;
+        if object.is_current {
+            rows::put(self.rows, &index::head(at.bucket, at.key), head);
+        } else {
+            self.set_other(at, head.version, &VersionRow::Object(Box::new(head.clone())));
+        }
     }
 
     /// Whether the version must not be removed now. Delete markers have no lock.

@@ -24,6 +24,15 @@ use crate::{
 /// How long an applied write is remembered, in milliseconds of the partition's clock.
 pub const REMEMBERED_MS: u64 = 15 * 60 * 1000;
 
+/// The age of a write id, in milliseconds of the partition's clock, above which a command without
+/// a deadline is refused unless it was applied before. A duplicate of a write can arrive late, from a
+/// process or a connection that stood still: it must not be taken for a new write when the first
+/// one has been forgotten. What is left to [`REMEMBERED_MS`] is for the difference between the
+/// clocks of the gateway that made the id and the partition.
+pub const WRITE_AGE_MS_MAX: u64 = 10 * 60 * 1000;
+
+const _: () = assert!(WRITE_AGE_MS_MAX < REMEMBERED_MS);
+
 /// The clock's step at which expired writes are removed; 62 times a second at most.
 const FORGET_STEP_MS: u64 = 16;
 
@@ -70,6 +79,12 @@ pub(crate) fn write_of(command: &IndexCommand) -> Option<(WriteId, WriteKind)> {
     }
 }
 
+/// When a write id was made, if it says so: those of UUID version 7 begin with it (RFC 9562, 5.7).
+fn made_at(write: WriteId) -> Option<UnixMillis> {
+    let millis = write.as_bytes()[..6].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+    (write.0.get_version_num() == 7).then_some(UnixMillis(millis))
+}
+
 /// Whether a repeated write must get this answer again.
 pub(crate) fn is_remembered(answer: &IndexAnswer) -> bool {
     !matches!(
@@ -79,6 +94,23 @@ pub(crate) fn is_remembered(answer: &IndexAnswer) -> bool {
 }
 
 impl Apply<'_> {
+    /// Whether the command has no deadline and comes so late that it may have been forgotten.
+    pub(super) fn is_too_old(&self, command: &IndexCommand) -> bool {
+        use WriteKind as K;
+        let Some((write, kind)) = write_of(command) else { return false };
+        match kind {
+            K::PutObject | K::PutPart | K::ReplaceBlob => false,
+            K::DeleteObject
+            | K::CreateUpload
+            | K::CompleteUpload
+            | K::AbortUpload
+            | K::UpdateObject
+            | K::ConfigureBucket => {
+                made_at(write).is_some_and(|made| self.now.since(made) > WRITE_AGE_MS_MAX)
+            }
+        }
+    }
+
     /// The first answer, if this write was applied lately.
     pub(super) fn first_answer(
         &self,

@@ -1,4 +1,5 @@
-//! What an index partition means: its state and what commands do. `views` has the queries.
+//! What an index partition means: its state and what commands do. `restores` and `events` have
+//! what they say, `views` the queries.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +9,15 @@ use types::{
     WriteId, WriteIntent,
 };
 
+use super::events::About;
+
 use crate::{
     api::{
         IndexAnswer as A, IndexCommand as C,
-        index::{BucketChange, Data, Garbage, GarbageId, ObjectUpdate, Part, RepairRow, Upload},
+        index::{
+            BucketChange, Data, Event, EventKind, Garbage, GarbageId, ObjectUpdate, Origin, Part,
+            Reason, Renamed, RepairRow, Upload,
+        },
     },
     index::{EXPAND_MAX, PART_BYTES_MIN, REMEMBERED_MS, WriteKind},
 };
@@ -45,12 +51,16 @@ pub struct IndexModel {
     pub garbage_made: u64,
     pub repairs: BTreeMap<BlobId, RepairRow>,
     pub answers: BTreeMap<(WriteId, WriteKind), (UnixMillis, A)>,
+    pub events: Vec<Event>,
+    pub events_made: u64,
 }
 
 impl IndexModel {
     /// Applies a command at a time.
     pub fn apply(&mut self, now: UnixMillis, command: &C) -> A {
+        let before = self.now;
         self.now = self.now.max(now);
+        self.pass(before);
         let write = crate::index::write_of(command);
         if let Some(write) = write
             && let Some((at, answer)) = self.answers.get(&write)
@@ -79,7 +89,7 @@ impl IndexModel {
             },
             C::ConfigureBucket { bucket, change, .. } => {
                 use BucketChange as B;
-                if let Some(no) = self.closed(*bucket) {
+                if let Some(no) = self.refused(*bucket, command) {
                     return no;
                 }
                 let now = self.settings(*bucket);
@@ -117,14 +127,17 @@ impl IndexModel {
                 attributes,
                 checksum,
                 data,
+                renamed,
+                origin,
                 deadline,
                 ..
             } => {
                 let at = (*bucket, key.clone());
                 let no = self
-                    .closed(*bucket)
+                    .refused(*bucket, command)
                     .or_else(|| self.late(*deadline))
                     .or_else(|| self.lockless(*bucket, attributes))
+                    .or_else(|| self.unmovable(&at, renamed.as_ref()))
                     .or_else(|| fails(condition, self.current(&at)));
                 if let Some(no) = no {
                     return no;
@@ -135,26 +148,58 @@ impl IndexModel {
                 };
                 let head = self.make(&at, (*size, *etag, checksum), attributes, content);
                 self.missing(&at, None, *deadline, data);
+                self.created(&at, &head, renamed.as_ref(), origin);
                 A::Object(Box::new(head))
             }
-            C::DeleteObject { bucket, key, version, condition, bypass_governance, .. } => {
+            C::DeleteObject {
+                bucket, key, version, condition, bypass_governance, origin, ..
+            } => {
                 let at = (*bucket, key.clone());
-                if let Some(no) = self.closed(*bucket) {
+                if let Some(no) = self.refused(*bucket, command) {
                     return no;
                 }
-                match version {
+                let about = version.map_or(About::Current, About::Version);
+                let gone = self.subject(&at, about);
+                let answer = match version {
                     None => self.delete(&at, condition),
                     Some(version) => {
                         self.delete_version(&at, *version, condition, *bypass_governance)
                     }
+                };
+                match (&answer, gone) {
+                    (A::Deleted { version: Some(marker), .. }, _) if version.is_none() => {
+                        let marker = self.subject(&at, About::Version(*marker));
+                        self.happened(&at, EventKind::MarkerCreated, marker, origin);
+                    }
+                    (A::Deleted { existed: true, .. }, gone) => {
+                        self.happened(&at, EventKind::Deleted, gone, origin);
+                    }
+                    _ => {}
                 }
+                answer
             }
-            C::UpdateObject { bucket, key, version, update, .. } => self
-                .closed(*bucket)
-                .unwrap_or_else(|| self.update(&(*bucket, key.clone()), *version, update)),
+            C::UpdateObject { bucket, key, version, update, origin, .. } => self
+                .refused(*bucket, command)
+                .unwrap_or_else(|| self.update(&(*bucket, key.clone()), *version, update, origin)),
+            C::ReplaceBlob { bucket, key, version, part, old, new, missing, deadline, .. } => {
+                let at = (*bucket, key.clone());
+                if let Some(no) = self.refused(*bucket, command).or_else(|| self.late(*deadline)) {
+                    return no;
+                }
+                let Some(place) = self.blob_place(&at, *version, *part) else { return A::Moved };
+                let same_bytes = place.content_bytes() == new.content_bytes();
+                if place.id != *old || new.id == *old || !same_bytes {
+                    return A::Moved;
+                }
+                let gone = std::mem::replace(place, new.clone());
+                self.bury(self.now, Garbage::Blob(gone));
+                let (blob, missing) = (new.clone(), missing.clone());
+                self.missing(&at, *part, *deadline, &Data::Blob { blob, missing });
+                A::Done
+            }
             C::CreateUpload { bucket, upload, .. } => {
                 let lockless = || self.lockless(*bucket, &upload.attributes);
-                if let Some(no) = self.closed(*bucket).or_else(lockless) {
+                if let Some(no) = self.refused(*bucket, command).or_else(lockless) {
                     return no;
                 }
                 let id = ((*bucket, upload.key.clone()), upload.id);
@@ -192,11 +237,11 @@ impl IndexModel {
                 A::Done
             }
             C::CompleteUpload { bucket, key, upload, .. } => self
-                .closed(*bucket)
+                .refused(*bucket, command)
                 .unwrap_or_else(|| self.complete(&((*bucket, key.clone()), *upload), command)),
             C::AbortUpload { bucket, key, upload, .. } => {
                 let id = ((*bucket, key.clone()), *upload);
-                if let Some(no) = self.closed(*bucket) {
+                if let Some(no) = self.refused(*bucket, command) {
                     return no;
                 }
                 if self.uploads.remove(&id).is_none() {
@@ -234,14 +279,19 @@ impl IndexModel {
                 self.repairs.remove(blob);
                 A::Done
             }
-            C::ReplaceBlob { .. } => A::Moved,
-            C::EventsDelivered { .. } => A::Done,
+            C::EventsDelivered { through } => {
+                let done = self.events.iter().filter(|event| event.number <= *through).count();
+                self.events.drain(..done.min(1000));
+                A::Done
+            }
             C::Tick => A::Done,
         }
     }
 
     fn complete(&mut self, id: &(Key, UploadId), command: &C) -> A {
-        let C::CompleteUpload { condition, parts, etag, checksum, size, .. } = command else {
+        let C::CompleteUpload { condition, parts, etag, checksum, size, renamed, origin, .. } =
+            command
+        else {
             unreachable!("called for CompleteUpload only")
         };
         let Some(upload) = self.uploads.get(id) else {
@@ -273,7 +323,8 @@ impl IndexModel {
             return A::SizeMismatch { actual: sum };
         }
         let attributes = upload.attributes.clone();
-        if let Some(no) = fails(condition, self.current(&id.0)) {
+        let unmovable = self.unmovable(&id.0, renamed.as_ref());
+        if let Some(no) = unmovable.or_else(|| fails(condition, self.current(&id.0))) {
             return no;
         }
         let content = Content::Parts { upload: id.1, count: parts.len() as u16 };
@@ -285,7 +336,60 @@ impl IndexModel {
                 self.bury(self.now, Garbage::Blob(blob));
             }
         }
+        self.created(&id.0, &head, renamed.as_ref(), origin);
         A::Object(Box::new(head))
+    }
+
+    /// Why a key cannot take the object of another one.
+    fn unmovable(&self, to: &Key, renamed: Option<&Renamed>) -> Option<A> {
+        let Renamed { from, version } = renamed?;
+        if self.settings(to.0).versioning != Versioning::Off {
+            return Some(A::BucketState);
+        }
+        match self.current(&(to.0, from.clone())) {
+            None => Some(A::NoSuchKey),
+            Some(head) if head.version != *version || *from == to.1 => Some(A::SourceChanged),
+            Some(_) => None,
+        }
+    }
+
+    /// An object was made; if it was another key's, that key is no more.
+    fn created(&mut self, at: &Key, head: &ObjectHead, renamed: Option<&Renamed>, origin: &Origin) {
+        let made = self.subject(at, About::Version(head.name()));
+        self.happened(at, EventKind::Created, made, origin);
+        if let Some(Renamed { from, .. }) = renamed {
+            let source = (at.0, from.clone());
+            let gone = self.subject(&source, About::Current);
+            for version in self.versions.remove(&source).unwrap_or_default() {
+                self.release(&source, version);
+            }
+            let origin = Origin { reason: Reason::RenameObject, ..origin.clone() };
+            self.happened(&source, EventKind::Deleted, gone, &origin);
+        }
+    }
+
+    /// The blob of a version of one blob, or of a part of a version that its upload made.
+    fn blob_place(
+        &mut self,
+        at: &Key,
+        version: VersionId,
+        part: Option<(UploadId, u16)>,
+    ) -> Option<&mut BlobRef> {
+        let mut versions = self.versions.get_mut(at)?.iter_mut();
+        let head = versions.find(|stored| stored.id == version)?.object.as_mut()?;
+        match part {
+            None => match &mut head.content {
+                Content::Blob(blob) => Some(blob),
+                _ => None,
+            },
+            Some((upload, _)) if !is_from(head, upload) => None,
+            Some((upload, number)) => {
+                match &mut self.parts.get_mut(&(at.clone(), upload, number))?.data {
+                    Data::Blob { blob, .. } => Some(blob),
+                    Data::Inline(_) => None,
+                }
+            }
+        }
     }
 
     /// Makes an object the last version of a key.
@@ -395,10 +499,17 @@ impl IndexModel {
         A::Deleted { existed: place.is_some(), version: Some(name), marker }
     }
 
-    fn update(&mut self, at: &Key, name: Option<Version>, update: &ObjectUpdate) -> A {
+    fn update(
+        &mut self,
+        at: &Key,
+        name: Option<Version>,
+        update: &ObjectUpdate,
+        origin: &Origin,
+    ) -> A {
+        use ObjectUpdate as U;
         let has_lock = self.settings(at.0).lock.is_some();
         let now = self.now;
-        if !has_lock && !matches!(update, ObjectUpdate::Tags(_)) {
+        if !has_lock && matches!(update, U::Retention { .. } | U::LegalHold(_)) {
             return A::NoLock;
         }
         let versions = self.versions.get_mut(at).map(Vec::as_mut_slice).unwrap_or_default();
@@ -412,18 +523,54 @@ impl IndexModel {
             Some(Stored { name, object: None, .. }) => return A::DeleteMarker { version: *name },
             Some(Stored { object: Some(head), .. }) => head,
         };
+        let before = head.clone();
+        let mut kinds = Vec::new();
         match update {
-            ObjectUpdate::Tags(tags) => head.attributes.tags = tags.clone(),
-            ObjectUpdate::Retention { to, bypass_governance } => {
+            U::Tags(tags) => {
+                head.attributes.tags = tags.clone();
+                let none = tags.is_empty();
+                kinds.push(if none { EventKind::TagsRemoved } else { EventKind::TagsSet });
+            }
+            U::Retention { to, bypass_governance } => {
                 if !head.attributes.lock.allows_retention(*to, now, *bypass_governance) {
                     return A::Locked;
                 }
                 head.attributes.lock.retention = *to;
             }
-            ObjectUpdate::LegalHold(hold) => head.attributes.lock.legal_hold = Some(*hold),
-            ObjectUpdate::Class { .. } | ObjectUpdate::Restore { .. } => return A::NotArchived,
+            U::LegalHold(hold) => head.attributes.lock.legal_hold = Some(*hold),
+            U::Class { to, version } => {
+                if *version != head.version {
+                    return A::ConditionFailed;
+                }
+                (head.attributes.class, head.restore) = (*to, None);
+                kinds.push(EventKind::ClassChanged(*to));
+            }
+            U::Restore { ready_after_ms, readable_ms, day_ms } => {
+                let days = (*ready_after_ms, *readable_ms, *day_ms);
+                match super::restores::restored(head, now, days) {
+                    Ok(restore) => {
+                        let goes_on = before.restore.is_some_and(|it| it.is_readable(now));
+                        head.restore = Some(restore);
+                        if !goes_on {
+                            kinds.push(EventKind::RestoreBegun);
+                        }
+                        if !goes_on && restore.ready <= now {
+                            kinds.push(EventKind::RestoreCompleted(restore.expires));
+                        }
+                    }
+                    Err(no) => return no,
+                }
+            }
         }
-        A::Object(Box::new(head.clone()))
+        let answer = A::Object(Box::new(head.clone()));
+        for kind in kinds {
+            let origin = match kind {
+                EventKind::RestoreCompleted(_) => &super::restores::nobody(),
+                _ => origin,
+            };
+            self.happened(at, kind, Some(super::events::of_object(&before)), origin);
+        }
+        answer
     }
 
     /// The settings of an open gate.
@@ -447,6 +594,21 @@ impl IndexModel {
             Some(None) => Some(A::BucketSealed),
             None => Some(A::BucketNotOpen),
         }
+    }
+
+    /// Why a command on a bucket is refused whatever it is about: the gate, or its age.
+    fn refused(&self, bucket: BucketId, command: &C) -> Option<A> {
+        self.closed(bucket).or_else(|| {
+            let write = match command {
+                C::PutObject { .. } | C::PutPart { .. } | C::ReplaceBlob { .. } => None,
+                command => crate::index::write_of(command),
+            }?;
+            let id = write.0.0;
+            let made = id.get_timestamp().filter(|_| id.get_version_num() == 7)?;
+            let (seconds, nanos) = made.to_unix();
+            let made = UnixMillis(seconds * 1000 + u64::from(nanos) / 1_000_000);
+            (self.now > made.plus(10 * 60 * 1000)).then_some(A::DeadlinePassed)
+        })
     }
 
     fn late(&self, deadline: UnixMillis) -> Option<A> {

@@ -43,8 +43,15 @@ impl IndexModel {
     fn view(&self, query: &Q) -> V {
         match query {
             Q::Settings { bucket } => V::Settings(self.settings(*bucket)),
-            Q::Events { .. } => V::Events(Vec::new()),
-            Q::Due { .. } => V::Due(false),
+            Q::Events { after, limit } => V::Events(
+                self.events
+                    .iter()
+                    .filter(|event| after.is_none_or(|after| event.number > after))
+                    .take((*limit).clamp(1, 1000) as usize)
+                    .cloned()
+                    .collect(),
+            ),
+            Q::Due { now } => V::Due(!self.moments(self.now, *now).is_empty()),
             Q::Head { bucket, key, version } => {
                 let versions = self.all(&(*bucket, key.clone()));
                 let stored = match version {
@@ -289,6 +296,7 @@ fn listed(key: &str, head: &ObjectHead) -> ListedObject {
         tags: head.attributes.tags.clone(),
         class: head.attributes.class,
         restore: head.restore,
+        lock: head.attributes.lock,
     }
 }
 

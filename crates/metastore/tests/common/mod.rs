@@ -13,14 +13,14 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use metastore::api::index::{
-    BucketChange, Data, GarbageId, IndexCommand, IndexQuery, ListAfter, ObjectUpdate, Part, Upload,
-    VersionsAfter,
+    BucketChange, Data, GarbageId, IndexCommand, IndexQuery, ListAfter, ObjectUpdate, Origin, Part,
+    Reason, Renamed, Upload, VersionsAfter,
 };
 use types::{
     Attributes, BlobId, BlobRef, BucketId, BucketLock, BucketSettings, Checksum, ChecksumAlgorithm,
-    ChecksumKind, CodecId, Condition, DefaultRetention, ETag, ErasurePolicy, Match, ObjectLock,
-    Period, PgId, Retention, RetentionMode, UnixMillis, UploadId, Version, VersionId, Versioning,
-    WriteId, WriteIntent,
+    ChecksumKind, CodecId, Condition, DefaultRetention, ETag, Encoding, ErasurePolicy, Match,
+    ObjectLock, Period, PgId, Retention, RetentionMode, StorageClass, UnixMillis, UploadId,
+    Version, VersionId, Versioning, WriteId, WriteIntent,
 };
 
 pub const KEYS: [&str; 12] =
@@ -36,11 +36,34 @@ pub fn policy() -> ErasurePolicy {
 
 pub fn blob_ref(number: u64, size: u64) -> BlobRef {
     let id = BlobId::from_bytes(u128::from(number).to_be_bytes());
-    BlobRef { id, pg: PgId(3), policy: policy(), codec: CodecId::REED_SOLOMON_V1, size }
+    BlobRef {
+        id,
+        pg: PgId(3),
+        policy: policy(),
+        codec: CodecId::REED_SOLOMON_V1,
+        size,
+        encoding: Encoding::Plain,
+    }
+}
+
+/// A blob that holds so much content in fewer bytes.
+pub fn compressed(number: u64, content_bytes: u64) -> BlobRef {
+    let encoding = Encoding::Zstd { content_bytes };
+    BlobRef { encoding, ..blob_ref(number, content_bytes / 2 + 1) }
 }
 
 pub fn write_id(number: u64) -> WriteId {
     WriteId::from_bytes(u128::from(number).to_be_bytes())
+}
+
+/// A write id of UUID version 7 that was made then.
+pub fn write_id_of(at: UnixMillis, number: u64) -> WriteId {
+    let mut bytes = [0; 16];
+    bytes[..6].copy_from_slice(&at.0.to_be_bytes()[2..]);
+    bytes[6] = 0x70;
+    bytes[7..15].copy_from_slice(&number.to_be_bytes());
+    bytes[8] |= 0x80;
+    WriteId::from_bytes(bytes)
 }
 
 pub fn upload_id(number: u8) -> UploadId {
@@ -62,6 +85,17 @@ pub struct KnownVersion {
     pub name: Version,
     /// The upload that made it.
     pub upload: Option<UploadId>,
+    pub class: StorageClass,
+}
+
+/// A blob that a version is made of.
+#[derive(Clone, Debug)]
+pub struct KnownBlob {
+    pub bucket: BucketId,
+    pub key: String,
+    pub version: VersionId,
+    pub part: Option<(UploadId, u16)>,
+    pub blob: BlobRef,
 }
 
 /// What exists, so that commands and queries can name it.
@@ -69,6 +103,10 @@ pub struct KnownVersion {
 pub struct Known {
     pub garbage: Vec<GarbageId>,
     pub versions: Vec<KnownVersion>,
+    pub blobs: Vec<KnownBlob>,
+    pub events_made: u64,
+    /// Buckets that were never versioned.
+    pub unversioned: Vec<BucketId>,
 }
 
 /// Turns random bytes into commands; numbers everything that must be unique.
@@ -98,7 +136,7 @@ pub fn settings(dice: u8) -> BucketSettings {
         _ => Versioning::Enabled,
     };
     let lock = (dice % 8 >= 6).then(|| lock(dice / 8));
-    BucketSettings { versioning, lock }
+    BucketSettings { versioning, lock, events: !(dice / 16).is_multiple_of(2) }
 }
 
 fn mode(dice: u8) -> RetentionMode {
@@ -137,6 +175,34 @@ fn condition(dice: u8, now: UnixMillis, known: &Known) -> Condition {
     })
 }
 
+fn origin(dice: u8) -> Origin {
+    let reasons = [Reason::PutObject, Reason::CopyObject, Reason::LifecycleExpiration];
+    Origin {
+        reason: pick(&reasons, dice),
+        request_id: format!("{dice:02X}"),
+        requester: if dice.is_multiple_of(2) { String::new() } else { "AKIAEXAMPLE".into() },
+        source_ip: dice.is_multiple_of(3).then(|| [192, 0, 2, dice].into()),
+    }
+}
+
+/// An object that is to be renamed: mostly one that is there, and as it is.
+fn renamed(dice: u8, bucket: BucketId, known: &Known) -> Option<Renamed> {
+    if !known.unversioned.contains(&bucket) && dice % 8 != 7 {
+        return None;
+    }
+    let of: Vec<_> = known.versions.iter().filter(|it| it.bucket == bucket).collect();
+    let source = of.get(usize::from(dice / 8) % of.len().max(1));
+    let (from, version) = match source {
+        Some(source) => (source.key.clone(), source.id),
+        None => (pick(&KEYS, dice).to_owned(), VersionId::MAX),
+    };
+    Some(match dice % 8 {
+        0 | 2 => Renamed { from, version: VersionId::MAX },
+        1 => Renamed { from: pick(&KEYS, dice / 8).to_owned(), version },
+        _ => Renamed { from, version },
+    })
+}
+
 impl Source {
     /// The upload that the last part went to, with all parts that were sent to it.
     #[allow(clippy::type_complexity, reason = "taken apart at once")]
@@ -169,7 +235,11 @@ impl Source {
             Data::Inline(Bytes::from(vec![dice; size as usize]))
         } else {
             let missing = if dice.is_multiple_of(5) { vec![dice % 6] } else { Vec::new() };
-            Data::Blob { blob: blob_ref(self.number(), size), missing }
+            let blob = match dice.is_multiple_of(4) {
+                true => compressed(self.number(), size),
+                false => blob_ref(self.number(), size),
+            };
+            Data::Blob { blob, missing }
         };
         (data, size)
     }
@@ -196,8 +266,8 @@ impl Source {
         let mut bucket = bucket(b);
         let mut key = pick(&KEYS, k).to_owned();
         let mut upload = upload_id(u % 3);
-        let kind = kind % 42;
-        if (2..=10).contains(&kind) && k < 128 {
+        let kind = kind % 50;
+        if ((2..=10).contains(&kind) && k < 128) || kind == 49 {
             // Few keys, so that they have many versions.
             key = pick(&KEYS[1..4], k).to_owned();
         }
@@ -216,7 +286,14 @@ impl Source {
                 (bucket, key, upload) = (of, header.key.clone(), header.id);
             }
         }
-        let write = write_id(self.number());
+        // Some say when they were made, and that may be too long ago.
+        let number = self.number();
+        let write = match c.wrapping_add(d) % 16 {
+            0 => write_id_of(UnixMillis(now.0.saturating_sub(600_001)), number),
+            1 => write_id_of(UnixMillis(now.0.saturating_sub(600_000)), number),
+            2..=5 => write_id_of(now, number),
+            _ => write_id(number),
+        };
         // Some come late, some on the last moment.
         let deadline = match e % 8 {
             0 => UnixMillis(now.0.saturating_sub(1)),
@@ -228,7 +305,16 @@ impl Source {
             0 => IndexCommand::OpenBucket { bucket, settings: settings(f) },
             1 if f.is_multiple_of(4) => IndexCommand::SealBucket { bucket },
             1 => IndexCommand::OpenBucket { bucket, settings: settings(f) },
-            2..=7 => {
+            2..=7 | 49 => {
+                if kind == 49 && !known.unversioned.is_empty() {
+                    bucket = pick(&known.unversioned, b);
+                }
+                // A renaming that must not replace anything.
+                let c = if kind == 49 && n.is_multiple_of(2) { 0 } else { c };
+                let renamed = match kind == 49 || f.is_multiple_of(16) {
+                    true => renamed(u, bucket, known),
+                    false => None,
+                };
                 let (data, size) = self.data(d);
                 let checksum = c.is_multiple_of(3).then(|| Checksum {
                     algorithm: ChecksumAlgorithm::Crc32c,
@@ -249,6 +335,8 @@ impl Source {
                     data,
                     write,
                     deadline,
+                    renamed,
+                    origin: origin(f),
                 }
             }
             8..=10 => IndexCommand::DeleteObject {
@@ -258,6 +346,7 @@ impl Source {
                 condition: condition(c, now, known),
                 bypass_governance: d.is_multiple_of(2),
                 write,
+                origin: origin(f),
             },
             11..=13 => {
                 let checksum = Some((ChecksumAlgorithm::Sha256, ChecksumKind::Composite));
@@ -286,6 +375,7 @@ impl Source {
                 if d % 16 == 1 {
                     parts.extend(parts.clone());
                 }
+                let renamed = if u.is_multiple_of(8) { renamed(f, bucket, known) } else { None };
                 let size = c.is_multiple_of(7).then_some(5 * MIB);
                 let etag = ETag { md5: md5(9, 9), parts: parts.len() as u16 };
                 let checksum = None;
@@ -299,6 +389,8 @@ impl Source {
                     checksum,
                     size,
                     write,
+                    renamed,
+                    origin: origin(f),
                 }
             }
             24 => IndexCommand::AbortUpload { bucket, key, upload, write },
@@ -318,7 +410,8 @@ impl Source {
                     0 => BucketChange::Versioning(Versioning::Off),
                     1 | 2 => BucketChange::Versioning(Versioning::Suspended),
                     3..=5 => BucketChange::Versioning(Versioning::Enabled),
-                    _ => BucketChange::Lock(lock(d)),
+                    6 => BucketChange::Lock(lock(d)),
+                    _ => BucketChange::Events(!d.is_multiple_of(4)),
                 };
                 IndexCommand::ConfigureBucket { bucket, change, write }
             }
@@ -333,7 +426,14 @@ impl Source {
                     _ => ObjectUpdate::LegalHold(d.is_multiple_of(2)),
                 };
                 let version = (!e.is_multiple_of(8)).then_some(version);
-                IndexCommand::UpdateObject { bucket, key, version, update, write }
+                IndexCommand::UpdateObject {
+                    bucket,
+                    key,
+                    version,
+                    update,
+                    write,
+                    origin: origin(f),
+                }
             }
             36..=39 => {
                 let (bucket, key, version) = self.version(u, n, &key, known);
@@ -344,12 +444,14 @@ impl Source {
                     condition: condition(c, now, known),
                     bypass_governance: d.is_multiple_of(2),
                     write,
+                    origin: origin(f),
                 }
             }
             40 | 41 if let Some((bucket, key, upload, mut parts)) = self.last_upload() => {
                 if n.is_multiple_of(4) {
                     parts.pop();
                 }
+                let renamed = if u.is_multiple_of(2) { renamed(f, bucket, known) } else { None };
                 IndexCommand::CompleteUpload {
                     bucket,
                     key,
@@ -360,8 +462,80 @@ impl Source {
                     checksum: None,
                     size: d.is_multiple_of(7).then_some(5 * MIB),
                     write,
+                    renamed,
+                    origin: origin(f),
                 }
             }
+            42 | 43 if !known.blobs.is_empty() => {
+                let of = pick(&known.blobs, u);
+                let (old, bytes) = (of.blob.id, of.blob.content_bytes());
+                let number = self.number();
+                let new = match d % 16 {
+                    0 => blob_ref(number, bytes + 1),
+                    1 => compressed(number, bytes + 1),
+                    2..=5 => blob_ref(number, bytes),
+                    _ => compressed(number, bytes),
+                };
+                let (version, part, old) = match f % 16 {
+                    0 => (VersionId::MAX, of.part, old),
+                    1 => (of.version, Some((upload_id(u % 3), 1)), old),
+                    2 => (of.version, None, old),
+                    3 => (of.version, of.part, blob_ref(0, 0).id),
+                    // What was replaced before.
+                    4 => (of.version, of.part, pick(&known.blobs, n).blob.id),
+                    _ => (of.version, of.part, old),
+                };
+                let (bucket, key) = (of.bucket, of.key);
+                let missing = if n.is_multiple_of(3) { vec![n % 6] } else { Vec::new() };
+                IndexCommand::ReplaceBlob {
+                    bucket,
+                    key,
+                    version,
+                    part,
+                    old,
+                    new,
+                    missing,
+                    write,
+                    deadline,
+                }
+            }
+            44..=47 => {
+                // Mostly what is archived: only that can be restored.
+                let archived = known.versions.iter().filter(|it| it.class.is_archive());
+                let archived: Vec<_> = archived.cloned().collect();
+                let of = match kind >= 45 && !n.is_multiple_of(8) && !archived.is_empty() {
+                    true => Known { versions: archived, ..Known::default() },
+                    false => known.clone(),
+                };
+                let (bucket, key, name) = self.version(u, n, &key, &of);
+                let id = of.versions.get(usize::from(u) % of.versions.len().max(1));
+                let update = match kind {
+                    44 => ObjectUpdate::Class {
+                        to: pick(&StorageClass::ALL, d),
+                        version: match id {
+                            Some(version) if !d.is_multiple_of(16) => version.id,
+                            _ => VersionId::MAX,
+                        },
+                    },
+                    _ => ObjectUpdate::Restore {
+                        ready_after_ms: match d {
+                            255 => u64::MAX,
+                            _ => pick(&[0, 1000, 60_000, 400_000, 800_000], d),
+                        },
+                        readable_ms: match f {
+                            255 => u64::MAX,
+                            _ => pick(&[1, 1000, 500_000], f),
+                        },
+                        day_ms: pick(&[1, 7000, 500_000], c),
+                    },
+                };
+                let version = (!e.is_multiple_of(8)).then_some(name);
+                let origin = origin(f);
+                IndexCommand::UpdateObject { bucket, key, version, update, origin, write }
+            }
+            48 => IndexCommand::EventsDelivered {
+                through: known.events_made.saturating_sub(u64::from(f % 4)),
+            },
             // What was proposed before comes again, perhaps much later.
             _ if self.history.is_empty() => IndexCommand::Tick,
             _ => pick(&self.history, f),
@@ -380,7 +554,7 @@ impl Source {
         let prefix = pick(&PREFIXES, c).to_owned();
         let delimiter = pick(&DELIMITERS, d).map(str::to_owned);
         let marker = pick(&KEYS, e).to_owned();
-        match kind % 22 {
+        match kind % 24 {
             0 => IndexQuery::Head { bucket, key, version: None },
             12..=14 => {
                 let (bucket, key, version) = self.version(u, n, &key, known);
@@ -414,6 +588,12 @@ impl Source {
                 IndexQuery::Versions { bucket, prefix, delimiter, after, limit }
             }
             19 => IndexQuery::Settings { bucket },
+            22 => IndexQuery::Events {
+                after: (!f.is_multiple_of(4))
+                    .then(|| known.events_made.saturating_sub(u64::from(f % 16))),
+                limit,
+            },
+            23 => IndexQuery::Due { now: now.plus(u64::from(f) * 5000) },
             2..=4 => {
                 let after = match f % 4 {
                     0 => Some(ListAfter::Prefix(marker)),
@@ -478,6 +658,10 @@ impl Source {
             IndexCommand::PutPart { bucket, key, upload, part, deadline, .. } => {
                 of(&part.data, *bucket, key, Some((*upload, part.number)), *deadline)
             }
+            IndexCommand::ReplaceBlob { bucket, key, part, new, deadline, .. } => {
+                let data = Data::Blob { blob: new.clone(), missing: Vec::new() };
+                of(&data, *bucket, key, *part, *deadline)
+            }
             _ => None,
         };
         self.history.iter().filter_map(ask).collect()
@@ -518,6 +702,11 @@ fn attributes(dice: u8, now: UnixMillis) -> Attributes {
         9 => ObjectLock { retention: None, legal_hold: Some(true) },
         11 => ObjectLock { retention: None, legal_hold: Some(false) },
         _ => ObjectLock::default(),
+    };
+    attributes.class = match dice / 8 % 4 {
+        0 => StorageClass::Glacier,
+        1 => pick(&StorageClass::ALL, dice),
+        _ => StorageClass::Standard,
     };
     attributes
 }

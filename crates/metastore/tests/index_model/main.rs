@@ -62,10 +62,12 @@ proptest! {
             if number % 8 == 0 {
                 pair.check_storage();
                 pair.check_versions();
+                pair.check_restores();
             }
         }
         pair.check_storage();
         pair.check_versions();
+        pair.check_restores();
         pair.check_writes();
         pair.check_nothing_is_left();
     }
@@ -158,7 +160,7 @@ proptest! {
         writes in prop::collection::vec((any::<u8>(), "[a/é]{1,2}"), 0..40),
         prefix in "[a/é]{0,1}", delimiter in prop::option::of("[a/é]{1,2}"), limit in 1u32..5,
     ) {
-        let enabled = BucketSettings { versioning: Versioning::Enabled, lock: None };
+        let enabled = BucketSettings { versioning: Versioning::Enabled, lock: None, events: false };
         let mut pair = Pair::with([enabled; 2]);
         let bucket = BucketId(7);
         for (kind, key) in writes {
@@ -231,6 +233,7 @@ fn numbers_of_write_kinds() {
         WriteKind::AbortUpload,
         WriteKind::UpdateObject,
         WriteKind::ConfigureBucket,
+        WriteKind::ReplaceBlob,
     ];
-    assert_eq!(kinds.map(|kind| kind as u8), [1, 2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(kinds.map(|kind| kind as u8), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
 }

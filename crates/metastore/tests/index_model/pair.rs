@@ -16,12 +16,12 @@ use metastore::{
     rows::{AppliedWrite, PartRow, RowValue, VersionRow},
 };
 use types::{
-    BlobId, BucketId, BucketSettings, Condition, Content, ObjectHead, UnixMillis, VersionId,
-    Versioning,
+    BlobId, BlobRef, BucketId, BucketSettings, Condition, Content, ObjectHead, UnixMillis,
+    VersionId, Versioning,
 };
 
 use crate::{
-    common::{self, Dice, Known, KnownVersion, Source},
+    common::{self, Dice, Known, KnownBlob, KnownVersion, Source},
     planted_bugs::{Bug, BuggyKv},
 };
 
@@ -61,10 +61,13 @@ impl Pair {
         self.index += 1;
         let context = ApplyContext { index: self.index, now: self.time };
         let mut command = command.clone();
-        if let Some(Bug::Command(change)) = self.bug {
-            change(&mut command);
+        match self.bug {
+            Some(Bug::Command(change)) => change(&mut command),
+            Some(Bug::CommandByState(change)) => change(&mut command, &self.model),
+            _ => {}
         }
-        let mut rows = BuggyKv(&mut self.rows, self.bug);
+        let bug = self.bug.and_then(|bug| bug.with(&command));
+        let mut rows = BuggyKv(&mut self.rows, bug);
         let answer = IndexMachine.apply(&mut rows, context, &api::encode(&command)).unwrap();
         api::decode(&answer).unwrap()
     }
@@ -82,6 +85,9 @@ impl Pair {
         match (command, &answer) {
             (IndexCommand::PutObject { data, .. }, IndexAnswer::Object(_)) => self.accept(data),
             (IndexCommand::PutPart { part, .. }, IndexAnswer::Done) => self.accept(&part.data),
+            (IndexCommand::ReplaceBlob { new, .. }, IndexAnswer::Done) => {
+                self.accepted.insert(new.id);
+            }
             _ => {}
         }
         answer
@@ -116,9 +122,41 @@ impl Pair {
                     Some(Content::Parts { upload, .. }) => Some(*upload),
                     _ => None,
                 },
+                class: version.object.as_ref().map(|it| it.attributes.class).unwrap_or_default(),
             })
         });
+        let blobs = self.model.versions.iter().flat_map(|((bucket, key), versions)| {
+            versions.iter().flat_map(|stored| {
+                let known = |part, blob: &BlobRef| KnownBlob {
+                    bucket: *bucket,
+                    key: key.clone(),
+                    version: stored.id,
+                    part,
+                    blob: blob.clone(),
+                };
+                match stored.object.as_ref().map(|head| &head.content) {
+                    Some(Content::Blob(blob)) => vec![known(None, blob)],
+                    Some(Content::Parts { upload, .. }) => {
+                        let rows = self.model.parts.iter().filter(|((at, of, _), _)| {
+                            at.0 == *bucket && at.1 == *key && of == upload
+                        });
+                        rows.filter_map(|((_, _, number), part)| match &part.data {
+                            Data::Blob { blob, .. } => Some(known(Some((*upload, *number)), blob)),
+                            Data::Inline(_) => None,
+                        })
+                        .collect()
+                    }
+                    _ => Vec::new(),
+                }
+            })
+        });
+        let unversioned = self.model.gates.iter().filter(|(_, settings)| {
+            settings.is_some_and(|settings| settings.versioning == Versioning::Off)
+        });
         Known {
+            unversioned: unversioned.map(|(bucket, _)| *bucket).collect(),
+            blobs: blobs.collect(),
+            events_made: self.model.events_made,
             garbage: self.model.garbage.keys().copied().collect(),
             versions: versions.collect(),
         }
@@ -134,6 +172,8 @@ impl Pair {
             self.ask(&IndexQuery::Versions { bucket, prefix, delimiter, after: None, limit });
         }
         self.ask(&IndexQuery::Repairs { after: None, limit: 1000 });
+        self.ask(&IndexQuery::Events { after: None, limit: 1000 });
+        self.ask(&IndexQuery::Due { now: UnixMillis(u64::MAX) });
     }
 
     pub(crate) fn step(&mut self, dice: Dice) {
@@ -173,7 +213,7 @@ impl Pair {
             match head.content {
                 Content::Inline(bytes) => assert_eq!(bytes.len() as u64, head.size),
                 Content::Blob(blob) => {
-                    assert_eq!(blob.size, head.size);
+                    assert_eq!(blob.content_bytes(), head.size);
                     places.entry(blob.id).or_default().push(format!("{key} {}", head.version));
                 }
                 Content::Parts { upload, count } => {
@@ -204,7 +244,9 @@ impl Pair {
         for (key, value) in self.scan(b"P") {
             let owned = owners.iter().filter(|prefix| key.starts_with(prefix)).count();
             assert_eq!(owned, 1, "owners of {key:02x?}");
-            if let Some(blob) = PartRow::decode(&value).unwrap().blob() {
+            let part = PartRow::decode(&value).unwrap();
+            if let Some(blob) = part.blob() {
+                assert_eq!(blob.content_bytes(), part.size);
                 places.entry(blob.id).or_default().push(format!("part {key:02x?}"));
             }
         }
@@ -269,6 +311,29 @@ impl Pair {
         }
     }
 
+    /// Every moment that a restore waits for has its row, and there are no other ones.
+    pub(crate) fn check_restores(&self) {
+        let mut moments = BTreeSet::new();
+        for ((bucket, key), stored) in
+            self.model.versions.iter().flat_map(|(at, all)| all.iter().map(move |it| (at, it)))
+        {
+            if let Some(restore) = stored.object.as_ref().and_then(|head| head.restore) {
+                assert!(restore.expires > self.model.now, "{key} is still restored");
+                for when in [restore.ready, restore.expires] {
+                    if when > self.model.now {
+                        moments.insert(keys::due(when, *bucket, key, stored.id));
+                    }
+                }
+            }
+        }
+        let rows: BTreeSet<_> = self.scan(b"Q").into_iter().map(|(row, _)| row).collect();
+        assert_eq!(rows, moments);
+        if let Some(first) = rows.first() {
+            let next = self.rows.get(keys::NEXT_DUE).unwrap().unwrap();
+            assert!(UnixMillis::decode(&next).unwrap() <= keys::of_due(first).unwrap().0);
+        }
+    }
+
     /// The rows of applied writes and those of their age name each other.
     pub(crate) fn check_writes(&self) {
         let by_id: BTreeSet<_> = self
@@ -315,6 +380,7 @@ impl Pair {
                         version: Some(name),
                         update: ObjectUpdate::LegalHold(false),
                         write: common::write_id(number),
+                        origin: Default::default(),
                     };
                     assert!(matches!(self.apply(&release), IndexAnswer::Object(_)));
                 }
@@ -325,6 +391,7 @@ impl Pair {
                     condition: Condition::None,
                     bypass_governance: false,
                     write: common::write_id(number + 1),
+                    origin: Default::default(),
                 };
                 let answer = self.apply(&delete);
                 assert!(
@@ -345,7 +412,11 @@ impl Pair {
         }
         self.collect_all_garbage();
         self.check_storage();
-        for kind in [b"C", b"V", b"O", b"U", b"P", b"G", b"R"] {
+        assert_eq!(
+            self.apply(&IndexCommand::EventsDelivered { through: u64::MAX }),
+            IndexAnswer::Done
+        );
+        for kind in [b"C", b"E", b"V", b"O", b"U", b"P", b"G", b"Q", b"R"] {
             assert_eq!(self.scan(kind), [], "rows of kind {}", kind[0] as char);
         }
         assert_eq!(self.collected, self.accepted);

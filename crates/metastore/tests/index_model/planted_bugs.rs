@@ -5,12 +5,13 @@ use consensus::{KvError, KvRead, KvWrite, MemoryKv, Row};
 use metastore::{
     api::{IndexCommand, index::ObjectUpdate},
     keys::{index as keys, successor},
-    rows::{Gate, RowValue, VersionRow},
+    model::IndexModel,
+    rows::{Gate, PartRow, RowValue, VersionRow},
 };
 use proptest::{prelude::*, strategy::ValueTree};
 use types::{
     BucketId, BucketLock, BucketSettings, Condition, Content, ETag, ObjectHead, UnixMillis,
-    Version, VersionId, Versioning,
+    Version, VersionId, Versioning, WriteId,
 };
 
 use crate::{common::Dice, dice, pair::Pair};
@@ -34,6 +35,14 @@ pub(crate) enum Bug {
     Settings(fn(&mut BucketSettings)),
     /// It takes the command otherwise.
     Command(fn(&mut IndexCommand)),
+    /// It takes the command otherwise, by what is there.
+    CommandByState(fn(&mut IndexCommand, &IndexModel)),
+    /// It forgets to put rows of a kind when it applies such a command.
+    NoPutIn(u8, fn(&IndexCommand) -> bool),
+    /// It forgets to delete rows of a kind when it applies such a command.
+    NoDeleteIn(u8, fn(&IndexCommand) -> bool),
+    /// It writes rows of a kind otherwise when it applies such a command; given what lay there.
+    PutIn(u8, fn(&IndexCommand) -> bool, fn(Option<Bytes>, Bytes) -> Vec<u8>),
     /// Its queries do not see rows of a kind when they walk.
     NoScanInQueries(u8),
 }
@@ -90,29 +99,167 @@ fn empty_object() -> ObjectHead {
         attributes: Default::default(),
         checksum: None,
         content: Content::Inline(Bytes::new()),
+        restore: None,
     }
 }
 
 impl KvWrite for BuggyKv<'_> {
     fn put(&mut self, key: &[u8], value: &[u8]) {
-        if !matches!(self.1, Some(Bug::NoPut(kind)) if key[0] == kind) {
-            self.0.put(key, value);
+        match self.1 {
+            Some(Bug::NoPut(kind) | Bug::NoPutIn(kind, _)) if key[0] == kind => {}
+            Some(Bug::PutIn(kind, _, change)) if key[0] == kind => {
+                let before = self.0.get(key).unwrap();
+                self.0.put(key, &change(before, Bytes::copy_from_slice(value)));
+            }
+            _ => self.0.put(key, value),
         }
     }
 
     fn delete(&mut self, key: &[u8]) {
-        if !matches!(self.1, Some(Bug::NoDelete(kind)) if key[0] == kind) {
-            self.0.delete(key);
+        match self.1 {
+            Some(Bug::NoDelete(kind) | Bug::NoDeleteIn(kind, _)) if key[0] == kind => {}
+            _ => self.0.delete(key),
         }
     }
+}
+
+impl Bug {
+    /// The bug as it shows with this command, if it does.
+    pub(crate) fn with(self, command: &IndexCommand) -> Option<Self> {
+        match self {
+            Self::NoPutIn(_, such) | Self::NoDeleteIn(_, such) | Self::PutIn(_, such, _) => {
+                such(command).then_some(self)
+            }
+            _ => Some(self),
+        }
+    }
+}
+
+fn is_replacement(command: &IndexCommand) -> bool {
+    matches!(command, IndexCommand::ReplaceBlob { .. })
+}
+
+fn renames(command: &IndexCommand) -> bool {
+    matches!(
+        command,
+        IndexCommand::PutObject { renamed: Some(_), .. }
+            | IndexCommand::CompleteUpload { renamed: Some(_), .. }
+    )
+}
+
+fn changes_class(command: &IndexCommand) -> bool {
+    matches!(command, IndexCommand::UpdateObject { update: ObjectUpdate::Class { .. }, .. })
+}
+
+/// The bugs of replacing, renaming, storage classes, events and old proposals.
+fn meant_of_classes_and_events() -> Vec<(&'static str, Bug)> {
+    vec![
+        ("a replaced blob is no garbage", Bug::NoPutIn(b'G', is_replacement)),
+        ("a replaced blob is still repaired", Bug::NoDeleteIn(b'R', is_replacement)),
+        ("missing ranks of a replacement are not repaired", Bug::NoPutIn(b'R', is_replacement)),
+        (
+            "a replacement does not look at what is there",
+            Bug::CommandByState(|it, model| {
+                if let IndexCommand::ReplaceBlob { bucket, key, version, part: None, old, .. } = it
+                    && let Some(all) = model.versions.get(&(*bucket, key.clone()))
+                    && let Some(found) = all.iter().find(|stored| stored.id == *version)
+                    && let Some(Content::Blob(blob)) =
+                        found.object.as_ref().map(|head| &head.content)
+                {
+                    *old = blob.id;
+                }
+            }),
+        ),
+        (
+            "the current version's blob is replaced, whatever version is named",
+            Bug::CommandByState(|it, model| {
+                if let IndexCommand::ReplaceBlob { bucket, key, version, part: None, .. } = it
+                    && let Some(current) = model.current(&(*bucket, key.clone()))
+                {
+                    *version = current.version;
+                }
+            }),
+        ),
+        (
+            "a replaced part seems to be later than the version that has it",
+            Bug::PutIn(b'P', is_replacement, |_, row| {
+                let row = PartRow::decode(&row).unwrap();
+                PartRow { modified: row.modified.plus(2_000_000), ..row }.encode()
+            }),
+        ),
+        (
+            "a deletion is no event",
+            Bug::NoPutIn(b'E', |it| matches!(it, IndexCommand::DeleteObject { .. })),
+        ),
+        ("events where nobody asked for them", Bug::Settings(|it| it.events = true)),
+        ("no events", Bug::Settings(|it| it.events = false)),
+        ("delivered events come again", Bug::NoScan(b'E')),
+        ("a renaming keeps its source", Bug::NoDeleteIn(b'C', renames)),
+        (
+            "a renaming does not look at its source",
+            Bug::CommandByState(|it, model| {
+                if let IndexCommand::PutObject { bucket, renamed: Some(renamed), .. } = it
+                    && let Some(source) = model.current(&(*bucket, renamed.from.clone()))
+                {
+                    renamed.version = source.version;
+                }
+            }),
+        ),
+        ("restores neither become ready nor end", Bug::NoScan(b'Q')),
+        (
+            "the end of a restore is not waited for",
+            Bug::Command(|it| {
+                if let IndexCommand::UpdateObject {
+                    update: ObjectUpdate::Restore { readable_ms, .. },
+                    ..
+                } = it
+                {
+                    *readable_ms = u64::MAX;
+                }
+            }),
+        ),
+        ("a restore that was moved also ends when it first should", Bug::NoDelete(b'Q')),
+        (
+            "another class keeps the restore",
+            Bug::PutIn(b'C', changes_class, |before, row| {
+                let restore = before.and_then(|row| ObjectHead::decode(&row).unwrap().restore);
+                ObjectHead { restore, ..ObjectHead::decode(&row).unwrap() }.encode()
+            }),
+        ),
+        (
+            "another version gets the class",
+            Bug::CommandByState(|it, model| {
+                if let IndexCommand::UpdateObject {
+                    bucket,
+                    key,
+                    update: ObjectUpdate::Class { version, .. },
+                    ..
+                } = it
+                    && let Some(current) = model.current(&(*bucket, key.clone()))
+                {
+                    *version = current.version;
+                }
+            }),
+        ),
+        (
+            "a late duplicate is applied",
+            Bug::Command(|it| {
+                if let IndexCommand::DeleteObject { write, .. } = it {
+                    let mut bytes = *write.as_bytes();
+                    bytes[6] = 0x40 | bytes[6] & 0x0f;
+                    *write = WriteId::from_bytes(bytes);
+                }
+            }),
+        ),
+    ]
 }
 
 /// The harness must notice a machine that forgets a single kind of write, and one that does
 /// not do what versions and locks are for.
 #[test]
 fn planted_bugs_are_caught() {
-    let puts = b"BCGNOPRSTUV".iter().map(|kind| ("", Bug::NoPut(*kind)));
-    let deletes = b"CGOPRSTUV".iter().map(|kind| ("", Bug::NoDelete(*kind)));
+    let puts = b"BCEGNOPQRSTUV".iter().map(|kind| ("", Bug::NoPut(*kind)));
+    let deletes = b"CEGOPQRSTUV".iter().map(|kind| ("", Bug::NoDelete(*kind)));
     let meant: [(&str, Bug); 15] = [
         (
             "overwriting buries the version before",
@@ -210,11 +357,12 @@ fn planted_bugs_are_caught() {
         pair.ask_all();
         pair.check_storage();
         pair.check_versions();
+        pair.check_restores();
         pair.check_writes();
         pair.check_nothing_is_left();
     };
     let mut missed = Vec::new();
-    for (what, bug) in puts.chain(deletes).chain(meant) {
+    for (what, bug) in puts.chain(deletes).chain(meant).chain(meant_of_classes_and_events()) {
         let mut runner = proptest::test_runner::TestRunner::deterministic();
         let caught = (0..400).any(|_| {
             let steps = dice().new_tree(&mut runner).unwrap().current();

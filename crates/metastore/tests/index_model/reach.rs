@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use metastore::api::{IndexAnswer, IndexView};
+use metastore::api::{IndexAnswer, IndexCommand, IndexView};
 use proptest::{prelude::*, strategy::ValueTree};
 use types::Version;
 
@@ -15,13 +15,29 @@ fn the_dice_reach_every_answer() {
     let mut seen = BTreeMap::<String, usize>::new();
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let steps = prop::collection::vec(any::<(Dice, Dice)>(), 1..96);
-    for _ in 0..1000 {
+    for _ in 0..3000 {
         let mut pair = Pair::new(any::<u8>().new_tree(&mut runner).unwrap().current());
         for (step, query) in steps.new_tree(&mut runner).unwrap().current() {
             pair.step(step);
             let command = format!("{:?}", pair.source.history.last().unwrap());
             let answer = pair.answer.clone().unwrap();
             let parts = format!("{answer:?}").contains("content: Parts");
+            let special = match pair.source.history.last() {
+                Some(IndexCommand::UpdateObject { update, .. }) => {
+                    Some(first_word(&format!("{update:?}")))
+                }
+                Some(IndexCommand::PutObject { renamed: Some(_), .. }) => Some("renamed".into()),
+                Some(IndexCommand::CompleteUpload { renamed: Some(_), .. }) => {
+                    Some("renamed".into())
+                }
+                Some(IndexCommand::ReplaceBlob { part: Some(_), .. }) => Some("part".into()),
+                _ => None,
+            };
+            if let Some(special) = special {
+                let answer = first_word(&format!("{answer:?}"));
+                let name = format!("{} {special}: {answer}", first_word(&command));
+                *seen.entry(name).or_default() += 1;
+            }
             let name = match &answer {
                 IndexAnswer::Deleted { existed, version, marker } => {
                     let version = version.map(|version| matches!(version, Version::Null));
@@ -45,10 +61,18 @@ fn the_dice_reach_every_answer() {
                         first_word(&format!("{next:?}"))
                     )
                 }
+                IndexView::Due(due) => format!("Due {due}"),
+                IndexView::Events(events) => format!("Events {}", events.len().min(2)),
                 IndexView::Settled(settled) => format!("Settled {settled:?}"),
                 view => first_word(&format!("{view:?}")),
             };
             *seen.entry(format!("view {view}")).or_default() += 1;
+        }
+        for event in &pair.model.events {
+            let kind = first_word(&format!("{:?}", event.kind));
+            let reason = format!("{:?}", event.origin.reason);
+            *seen.entry(format!("event {kind}")).or_default() += 1;
+            *seen.entry(format!("event {kind} by {reason}")).or_default() += 1;
         }
     }
     let missing: Vec<_> = REACHED
@@ -70,6 +94,7 @@ const REACHED: &str = "
     OpenBucket BucketSealed
     ConfigureBucket Done
     ConfigureBucket BucketState
+    ConfigureBucket DeadlinePassed
     SealBucket Done
     SealBucket NotEmpty
     PutObject Object
@@ -91,6 +116,7 @@ const REACHED: &str = "
     DeleteObject Locked
     DeleteObject NoSuchKey
     DeleteObject ConditionFailed
+    DeleteObject DeadlinePassed
     UpdateObject Object
     UpdateObject Object of parts
     UpdateObject NoLock
@@ -98,6 +124,24 @@ const REACHED: &str = "
     UpdateObject NoSuchKey
     UpdateObject NoSuchVersion
     UpdateObject DeleteMarker
+    UpdateObject DeadlinePassed
+    UpdateObject Tags: Object
+    UpdateObject Class: Object
+    UpdateObject Class: ConditionFailed
+    UpdateObject Restore: Object
+    UpdateObject Restore: NotArchived
+    UpdateObject Restore: RestoreInProgress
+    PutObject renamed: Object
+    PutObject renamed: BucketState
+    PutObject renamed: NoSuchKey
+    PutObject renamed: SourceChanged
+    PutObject renamed: ConditionFailed
+    ReplaceBlob Done
+    ReplaceBlob Moved
+    ReplaceBlob DeadlinePassed
+    ReplaceBlob part: Done
+    ReplaceBlob part: Moved
+    EventsDelivered Done
     CreateUpload Done
     CreateUpload NoLock
     CreateUpload NoSuchUpload
@@ -106,6 +150,10 @@ const REACHED: &str = "
     PutPart NoSuchUpload
     CompleteUpload Object of parts
     CompleteUpload NoSuchUpload
+    CompleteUpload BucketState
+    CompleteUpload SourceChanged
+    CompleteUpload renamed: Object
+    CompleteUpload DeadlinePassed
     CompleteUpload NoSuchKey
     CompleteUpload ConditionFailed
     CompleteUpload InvalidPart
@@ -141,5 +189,20 @@ const REACHED: &str = "
     view Settled None
     view Garbage
     view Repairs
+    view Due true
+    view Due false
+    view Events 0
+    view Events 1
+    view Events 2
+    event Created
+    event Deleted
+    event Deleted by RenameObject
+    event MarkerCreated
+    event TagsSet
+    event TagsRemoved
+    event ClassChanged
+    event RestoreBegun
+    event RestoreCompleted
+    event RestoreExpired
     view BucketSealed
 ";
