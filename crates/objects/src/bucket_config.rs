@@ -158,11 +158,22 @@ impl Objects {
         kind: ConfigKind,
         value: Option<Bytes>,
     ) -> Result<(), Error> {
+        self.set_named_bucket_config(name, kind, "", value).await
+    }
+
+    /// The same for a document of a kind that has one a name; nobody caches those.
+    pub async fn set_named_bucket_config(
+        &self,
+        name: &str,
+        kind: ConfigKind,
+        document: &str,
+        value: Option<Bytes>,
+    ) -> Result<(), Error> {
         if value.as_ref().is_some_and(|value| value.len() > BUCKET_CONFIG_BYTES_MAX) {
             return Err(Error::ConfigTooLarge { limit_bytes: BUCKET_CONFIG_BYTES_MAX });
         }
         let id = self.resolve_fresh(name).await?.id;
-        let command = RootCommand::SetBucketConfig { id, kind, name: String::new(), value };
+        let command = RootCommand::SetBucketConfig { id, kind, name: document.to_owned(), value };
         let answer = self.metadata().root(command).await;
         // Also if the outcome is not known.
         self.inner.configs.changed((id, kind));
@@ -171,6 +182,48 @@ impl Objects {
             RootAnswer::NoSuchBucket => Err(Error::NoSuchBucket(name.to_owned())),
             RootAnswer::Refused(reason) => Err(Error::Internal(reason)),
             other => Err(unexpected("configuring a bucket", &other)),
+        }
+    }
+
+    /// Documents of a kind that has one a name, after `after` and in the order of their names, as
+    /// the root group says now; and whether more follow. At most `limit`, up to 100; fewer if
+    /// they are large.
+    pub async fn named_bucket_configs(
+        &self,
+        name: &str,
+        kind: ConfigKind,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<(Vec<(String, Bytes)>, bool), Error> {
+        let id = self.resolve_fresh(name).await?.id;
+        let query = RootQuery::BucketConfigs { id, kind, after: after.map(str::to_owned), limit };
+        match self.metadata().root_query(query).await.map_err(metadata_error)? {
+            RootView::BucketConfigs { configs, truncated } => Ok((configs, truncated)),
+            other => Err(unexpected("asking for a bucket's configurations", &other)),
+        }
+    }
+
+    /// One of those documents.
+    pub async fn named_bucket_config(
+        &self,
+        name: &str,
+        kind: ConfigKind,
+        document: &str,
+    ) -> Result<Option<Bytes>, Error> {
+        // Pages begin after a name: the nearest one that is surely before.
+        let mut before = document.to_owned();
+        before.pop();
+        let mut after = Some(before).filter(|before| !before.is_empty());
+        loop {
+            let page = self.named_bucket_configs(name, kind, after.as_deref(), 100).await?;
+            let (configs, more) = page;
+            let Some((last, _)) = configs.last() else { return Ok(None) };
+            let goes_on = more && last.as_str() < document;
+            after = Some(last.clone());
+            let found = configs.into_iter().find(|(name, _)| name == document);
+            if found.is_some() || !goes_on {
+                return Ok(found.map(|(_, value)| value));
+            }
         }
     }
 

@@ -1,23 +1,72 @@
-//! Which placement group a new blob goes to: the emptier of two random ones whose disks
-//! all answer; failing that, one that can still reach the write quorum.
+//! Which placement group a new blob goes to: among those that its storage class wants, the
+//! emptier of two random ones whose disks all answer; failing that, one that can still reach
+//! the write quorum.
 
 use std::collections::BTreeSet;
 
 use rand::Rng;
-use types::{ClusterMap, DiskId, DiskState, PgId, PlacementGroup};
+use types::{
+    BlobRef, ClusterMap, Compression, DiskClass, DiskId, DiskState, Encoding, PgId, PlacementGroup,
+    StorageClass, StorageProfile,
+};
 
 use crate::Error;
 
-/// Chooses a group for a new blob of the map's policy, not among `tried`.
-/// `Unavailable` says which disks keep every group from reaching its write quorum.
+/// What a new blob is for: its class, and the profile that the class had when the blob was
+/// begun. A blob that has to move to another group is finished under the same profile.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) class: StorageClass,
+    pub(crate) profile: StorageProfile,
+}
+
+impl Wanted {
+    /// As the cluster's profiles are now.
+    pub(crate) fn new(map: &ClusterMap, class: StorageClass) -> Self {
+        Self { class, profile: map.classes.profile(class) }
+    }
+
+    /// The groups that serve the profile: those of its disks, or if the cluster has none of
+    /// these for the policy, of the next hotter ones.
+    fn groups<'a>(&self, map: &'a ClusterMap) -> Vec<&'a PlacementGroup> {
+        let mut disks = Some(self.profile.disks);
+        while let Some(class) = disks {
+            let serves = |group: &&PlacementGroup| {
+                group.policy == self.profile.policy && group.class == class
+            };
+            let groups: Vec<_> = map.groups.values().filter(serves).collect();
+            if !groups.is_empty() {
+                return groups;
+            }
+            disks = DiskClass::hotter(class);
+        }
+        Vec::new()
+    }
+
+    /// Whether a blob is stored as a new one would be now.
+    pub(crate) fn fits(&self, map: &ClusterMap, blob: &BlobRef) -> bool {
+        let compression = match blob.encoding {
+            Encoding::Plain => Compression::None,
+            Encoding::Zstd { .. } => Compression::Zstd,
+        };
+        compression == self.profile.compression
+            && self.groups(map).iter().any(|group| group.id == blob.pg)
+            && blob.policy == self.profile.policy
+    }
+}
+
+/// Chooses a group for a new blob, not among `tried`. `Unavailable` says which disks keep
+/// every group from reaching its write quorum, or that there is no group.
 pub(crate) fn choose(
     map: &ClusterMap,
+    wanted: Wanted,
     likely_up: impl Fn(DiskId) -> bool,
     tried: &[PgId],
     rng: &mut impl Rng,
 ) -> Result<PlacementGroup, Error> {
+    let groups = wanted.groups(map);
     let members: BTreeSet<DiskId> =
-        of_policy(map).flat_map(|group| group.disks.iter().copied()).collect();
+        groups.iter().flat_map(|group| group.disks.iter().copied()).collect();
     let state = |disk: &DiskId| map.disks.get(disk).map(|disk| disk.state);
     let up: BTreeSet<DiskId> = members
         .iter()
@@ -34,9 +83,10 @@ pub(crate) fn choose(
         let staying = |disk: &&DiskId| up.contains(disk) && state(disk) == Some(DiskState::In);
         group.disks.iter().filter(staying).count()
     };
-    let quorum = map.policy.write_quorum();
+    let quorum = wanted.profile.policy.write_quorum();
 
-    let candidates: Vec<(&PlacementGroup, usize)> = of_policy(map)
+    let candidates: Vec<(&PlacementGroup, usize)> = groups
+        .into_iter()
         .filter(|group| !tried.contains(&group.id) && answering(group) >= quorum)
         .map(|group| (group, healthy(group)))
         .collect();
@@ -49,15 +99,16 @@ pub(crate) fn choose(
         .collect();
     if pool.is_empty() {
         let down: Vec<DiskId> = members.difference(&up).copied().collect();
-        return Err(Error::Unavailable(refusal(map, &down, !tried.is_empty())));
+        return Err(Error::Unavailable(refusal(
+            wanted,
+            members.is_empty(),
+            &down,
+            !tried.is_empty(),
+        )));
     }
     let first = pool[rng.random_range(0..pool.len())];
     let second = pool[rng.random_range(0..pool.len())];
     Ok(if fullness(map, second) < fullness(map, first) { second } else { first }.clone())
-}
-
-fn of_policy(map: &ClusterMap) -> impl Iterator<Item = &PlacementGroup> {
-    map.groups.values().filter(|group| group.policy == map.policy)
 }
 
 /// Per mille of the fullest member: the disk that will refuse first.
@@ -71,19 +122,21 @@ fn fullness(map: &ClusterMap, group: &PlacementGroup) -> u64 {
     group.disks.iter().map(per_mille).max().unwrap_or(u64::MAX)
 }
 
-fn refusal(map: &ClusterMap, down: &[DiskId], some_were_tried: bool) -> String {
-    let (quorum, n) = (map.policy.write_quorum(), map.policy.n());
-    if of_policy(map).next().is_none() {
+fn refusal(wanted: Wanted, no_groups: bool, down: &[DiskId], some_were_tried: bool) -> String {
+    let Wanted { class, profile: StorageProfile { policy, disks, .. } } = wanted;
+    let (quorum, n) = (policy.write_quorum(), policy.n());
+    if no_groups {
         return format!(
-            "the cluster has no placement group for {} yet: start at least {n} data disks",
-            map.policy
+            "the cluster has no placement group of {policy} for {class} yet: start at least {n} \
+             data disks of class {disks} (or of a hotter one), or give {class} another profile"
         );
     }
     if down.is_empty() {
         let other = if some_were_tried { "other " } else { "" };
-        return format!("no {other}placement group can keep {quorum} of {n} shards");
+        return format!("no {other}placement group for {class} can keep {quorum} of {n} shards");
     }
-    format!("no placement group can keep {quorum} of {n} shards: {}", not_answering(down))
+    let down = not_answering(down);
+    format!("no placement group for {class} can keep {quorum} of {n} shards: {down}")
 }
 
 /// `disks d2, d4 do not answer`, with the first eight named.
@@ -102,7 +155,7 @@ pub(crate) fn not_answering(disks: &[DiskId]) -> String {
 #[cfg(test)]
 mod tests {
     use rand::{SeedableRng, rngs::StdRng};
-    use types::{ClusterId, Disk, DiskUuid, Epoch, ErasurePolicy, NodeId};
+    use types::{ClusterId, Disk, DiskUuid, Epoch, ErasurePolicy, NodeId, StorageClasses};
 
     use super::*;
 
@@ -114,17 +167,20 @@ mod tests {
             node: NodeId(u64::from(id)),
             capacity_bytes: 1000,
             state: DiskState::In,
+            class: DiskClass::Hot,
         };
         let group = |index: usize, disks: &[u32; 6]| PlacementGroup {
             id: PgId(index as u32),
             epoch: Epoch(1),
             policy,
+            class: DiskClass::Hot,
             disks: disks.iter().copied().map(DiskId).collect(),
         };
         ClusterMap {
             cluster: ClusterId::from_bytes([0; 16]),
             epoch: Epoch(1),
             policy,
+            classes: StorageClasses::new(policy),
             nodes: Default::default(),
             disks: groups.iter().flatten().map(|id| (DiskId(*id), disk(*id))).collect(),
             groups: groups
@@ -138,10 +194,16 @@ mod tests {
         }
     }
 
+    fn standard(map: &ClusterMap) -> Wanted {
+        Wanted::new(map, StorageClass::Standard)
+    }
+
     fn picks(map: &ClusterMap, down: &[u32], tried: &[PgId]) -> Result<BTreeSet<u32>, Error> {
         let mut rng = StdRng::seed_from_u64(7);
         let up = |disk: DiskId| !down.contains(&disk.0);
-        (0..100).map(|_| choose(map, up, tried, &mut rng).map(|group| group.id.0)).collect()
+        (0..100)
+            .map(|_| choose(map, standard(map), up, tried, &mut rng).map(|group| group.id.0))
+            .collect()
     }
 
     #[test]
@@ -160,10 +222,13 @@ mod tests {
         let error = picks(&map, &[2, 4], &[]).expect_err("no quorum");
         assert_eq!(
             error.to_string(),
-            "no placement group can keep 5 of 6 shards: disks d2, d4 do not answer"
+            "no placement group for STANDARD can keep 5 of 6 shards: disks d2, d4 do not answer"
         );
         let error = picks(&map, &[], &[PgId(0)]).expect_err("all tried");
-        assert_eq!(error.to_string(), "no other placement group can keep 5 of 6 shards");
+        assert_eq!(
+            error.to_string(),
+            "no other placement group for STANDARD can keep 5 of 6 shards"
+        );
     }
 
     #[test]
@@ -181,12 +246,44 @@ mod tests {
     }
 
     #[test]
+    fn a_class_goes_to_its_disks_or_to_the_next_hotter_ones() {
+        use StorageClass::{Glacier, OnezoneIa, Standard, StandardIa};
+        let mut map = map(&[[1, 2, 3, 4, 5, 6], [7, 8, 9, 10, 11, 12], [1, 2, 3, 4, 5, 12]]);
+        let classes = [DiskClass::Hot, DiskClass::Warm, DiskClass::Cold];
+        for (number, class) in (0..).zip(classes) {
+            map.groups.get_mut(&PgId(number)).expect("there").class = class;
+        }
+        let pick = |map: &ClusterMap, class| {
+            let mut rng = StdRng::seed_from_u64(7);
+            let wanted = Wanted::new(map, class);
+            choose(map, wanted, |_| true, &[], &mut rng).map(|group| group.id.0)
+        };
+        assert_eq!([Standard, StandardIa, Glacier].map(|it| pick(&map, it)), [Ok(0), Ok(1), Ok(2)]);
+        map.groups.remove(&PgId(2));
+        assert_eq!([Standard, StandardIa, Glacier].map(|it| pick(&map, it)), [Ok(0), Ok(1), Ok(1)]);
+        // Disks that do not answer are no reason for hotter ones: they may be few.
+        map.down.extend((7..=8).map(DiskId));
+        let error = pick(&map, StandardIa).expect_err("no quorum").to_string();
+        assert!(error.contains("STANDARD_IA") && error.contains("d7, d8"), "{error}");
+        map.groups.remove(&PgId(1));
+        assert_eq!(pick(&map, Glacier), Ok(0));
+        let error = pick(&map, OnezoneIa).expect_err("no group of 4+1").to_string();
+        assert_eq!(
+            error,
+            "the cluster has no placement group of rs-4-1 for ONEZONE_IA yet: start at least 5 data \
+             disks of class warm (or of a hotter one), or give ONEZONE_IA another profile"
+        );
+    }
+
+    #[test]
     fn the_emptier_of_two_wins() {
         let mut map = map(&[[1, 2, 3, 4, 5, 6], [7, 8, 9, 10, 11, 12]]);
         map.used_bytes.insert(DiskId(1), 900);
         let mut rng = StdRng::seed_from_u64(7);
         let full = (0..1000)
-            .filter(|_| choose(&map, |_| true, &[], &mut rng).expect("up").id == PgId(0))
+            .filter(|_| {
+                choose(&map, standard(&map), |_| true, &[], &mut rng).expect("up").id == PgId(0)
+            })
             .count();
         // Only when both random picks are the full one: a quarter.
         assert!((150..350).contains(&full), "{full}");

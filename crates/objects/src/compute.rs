@@ -7,6 +7,9 @@ use crate::Error;
 /// waiting for that costs on a busy machine.
 const INLINE_BYTES_MAX: u64 = 128 << 10;
 
+/// To compress or to decompress a byte takes as long as to encode and hash so many.
+pub(crate) const COMPRESSION_COST: u64 = 8;
+
 /// Runs `work` over so many bytes.
 pub(crate) async fn run<T: Send + 'static>(
     bytes: u64,

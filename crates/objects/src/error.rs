@@ -2,7 +2,7 @@
 //! variant to one AWS code.
 
 use cluster::MetadataError;
-use types::{UnixMillis, Version};
+use types::{Restore, UnixMillis, Version};
 
 use crate::BodyError;
 
@@ -41,6 +41,18 @@ pub enum Error {
     /// The bucket's versioning and object lock do not allow this change of them.
     #[error("the bucket's versioning or object lock does not allow this change")]
     BucketState,
+    /// Renaming an object of a bucket whose versioning was ever enabled.
+    #[error("objects of a bucket with versions cannot be renamed: copy and delete them")]
+    BucketVersioned,
+    /// The object is in an archive and is not restored.
+    #[error("the object is archived: restore it first")]
+    Archived,
+    /// The object to be restored is not in an archive.
+    #[error("the object is not archived")]
+    NotArchived,
+    /// The object to be restored is being restored.
+    #[error("the object is being restored already")]
+    RestoreInProgress(Restore),
     /// A document of a bucket's configuration is too large.
     #[error("the document has more than {limit_bytes} bytes")]
     ConfigTooLarge {

@@ -155,7 +155,8 @@ impl Objects {
 
     /// Proposes a command on a key, going back to the root group about a closed gate.
     /// `command` is made anew for each try, with the same write id: whatever of an earlier try
-    /// is still under way must not be applied as a write of its own.
+    /// is still under way must not be applied as a write of its own. A command that is
+    /// refused because it came too late was surely not applied: `Unavailable`.
     pub(crate) async fn index(
         &self,
         bucket: &str,
@@ -167,6 +168,11 @@ impl Objects {
         for _ in 0..GATE_TRIES_MAX {
             let proposed = self.metadata().index(resolved.id, key, command(resolved.id));
             let answer = proposed.await.map_err(metadata_error)?;
+            if answer == IndexAnswer::DeadlinePassed {
+                return Err(Error::Unavailable(
+                    "the change came too late on the metadata nodes' clock: try again".into(),
+                ));
+            }
             let Some(closed) = Closed::in_answer(&answer) else { return Ok(answer) };
             resolved = self.reopen(&resolved, closed).await?;
             if UnixMillis(self.clock().now_ms()) > until {

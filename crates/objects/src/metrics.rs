@@ -29,6 +29,9 @@ const HINTS_DROPPED: &str = "shardlake_objects_repair_hints_dropped_total";
 /// Background jobs not started because too many were running, label `job`. Counter.
 const JOBS_DROPPED: &str = "shardlake_objects_background_jobs_dropped_total";
 
+/// Content that was written anew for another storage class or profile. Counter, bytes.
+const TRANSITION_BYTES: &str = "shardlake_objects_transition_bytes_total";
+
 /// The size class of a request, as the label `class` has it.
 fn class(bytes: u64) -> &'static str {
     match bytes {
@@ -52,6 +55,10 @@ pub(crate) fn get_opened(bytes: u64, took: Duration) {
 
 pub(crate) fn get_bytes(bytes: usize) {
     metrics::counter!(GET_BYTES).increment(bytes as u64);
+}
+
+pub(crate) fn transitioned(bytes: u64) {
+    metrics::counter!(TRANSITION_BYTES).increment(bytes);
 }
 
 pub(crate) fn hedged(chunks: usize) {

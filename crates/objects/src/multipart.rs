@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use md5::{Digest, Md5};
 use metastore::api::{
     IndexAnswer, IndexCommand, IndexQuery, IndexView,
-    index::{self, Part, Upload},
+    index::{self, Origin, Part, Renamed, Upload},
 };
-use types::{Content, ETag, ObjectHead, UnixMillis, UploadId};
+use types::{Checksum, Condition, Content, ETag, ObjectHead, UnixMillis, UploadId};
 
 use crate::{
     Error, Objects,
@@ -18,7 +18,20 @@ use crate::{
 
 /// The most parts of an upload, hence of one page of them.
 /// AWS: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>.
-const PARTS_MAX: u32 = 10_000;
+pub(crate) const PARTS_MAX: u32 = 10_000;
+
+/// What becomes of an upload.
+#[derive(Clone)]
+pub(crate) struct Completion {
+    pub(crate) condition: Condition,
+    /// Number and MD5 of each part, in strictly ascending number.
+    pub(crate) parts: Vec<(u16, [u8; 16])>,
+    pub(crate) etag: ETag,
+    pub(crate) checksum: Option<Checksum>,
+    pub(crate) size: Option<u64>,
+    pub(crate) renamed: Option<Renamed>,
+    pub(crate) origin: Origin,
+}
 
 impl Objects {
     /// Begins a multipart upload.
@@ -36,7 +49,10 @@ impl Objects {
             write,
         };
         match self.index(&create.bucket, &create.key, command).await? {
-            IndexAnswer::Done => Ok(id),
+            IndexAnswer::Done => {
+                self.inner.upload_classes.set(id, create.attributes.class);
+                Ok(id)
+            }
             IndexAnswer::NoLock => Err(Error::NoLock),
             other => Err(unexpected("beginning an upload", &other)),
         }
@@ -55,21 +71,39 @@ impl Objects {
             })
             .collect::<Result<Vec<_>, Error>>()?;
         let etag = multipart_etag(&listed)?;
+        let parts = listed;
+        let completion =
+            Completion { condition, parts, etag, checksum, size, renamed: None, origin };
+        self.propose_completion(&bucket, &key, upload, completion).await
+    }
+
+    /// `Replaced` if it is a renaming and the source is another object by now.
+    pub(crate) async fn propose_completion(
+        &self,
+        bucket: &str,
+        key: &str,
+        upload: UploadId,
+        completion: Completion,
+    ) -> Result<ObjectHead, Error> {
         let write = self.new_write_id();
-        let command = |bucket| IndexCommand::CompleteUpload {
-            bucket,
-            key: key.clone(),
-            upload,
-            condition: condition.clone(),
-            parts: listed.clone(),
-            etag,
-            checksum: checksum.clone(),
-            size,
-            renamed: None,
-            origin: origin.clone(),
-            write,
+        let command = |bucket| {
+            let Completion { condition, parts, etag, checksum, size, renamed, origin } =
+                completion.clone();
+            IndexCommand::CompleteUpload {
+                bucket,
+                key: key.to_owned(),
+                upload,
+                condition,
+                parts,
+                etag,
+                checksum,
+                size,
+                renamed,
+                origin,
+                write,
+            }
         };
-        match self.index(&bucket, &key, command).await? {
+        match self.index(bucket, key, command).await? {
             IndexAnswer::Object(head) => Ok(*head),
             IndexAnswer::NoSuchUpload => Err(Error::NoSuchUpload),
             IndexAnswer::NoSuchKey => Err(Error::NoSuchKey),
@@ -78,6 +112,8 @@ impl Objects {
             IndexAnswer::InvalidPart { number } => Err(Error::InvalidPart { number }),
             IndexAnswer::PartTooSmall { number, size } => Err(Error::PartTooSmall { number, size }),
             IndexAnswer::SizeMismatch { actual } => Err(Error::SizeMismatch { actual }),
+            IndexAnswer::SourceChanged => Err(Error::Replaced),
+            IndexAnswer::BucketState => Err(Error::BucketVersioned),
             other => Err(unexpected("completing an upload", &other)),
         }
     }
@@ -201,7 +237,7 @@ impl Objects {
 }
 
 /// The MD5 of the parts' MD5s, with their number.
-fn multipart_etag(parts: &[(u16, [u8; 16])]) -> Result<ETag, Error> {
+pub(crate) fn multipart_etag(parts: &[(u16, [u8; 16])]) -> Result<ETag, Error> {
     let mut md5 = Md5::new();
     for (_, part) in parts {
         md5.update(part);

@@ -19,6 +19,7 @@ use crate::{
     hedge::ReadPacer,
     hints::{HINTS_MAX, RepairHint},
     lanes::Lanes,
+    upload_class::UploadClasses,
 };
 
 /// Bounds of the object layer.
@@ -63,6 +64,7 @@ pub(crate) struct Inner {
     settings: Settings,
     pub(crate) buckets: BucketCache,
     pub(crate) configs: ConfigCache,
+    pub(crate) upload_classes: UploadClasses,
     pub(crate) write_budget: Arc<Budget>,
     pub(crate) read_budget: Arc<Budget>,
     pub(crate) pool: Arc<Pool>,
@@ -92,6 +94,7 @@ impl Objects {
                 clock,
                 buckets: BucketCache::default(),
                 configs: ConfigCache::default(),
+                upload_classes: UploadClasses::default(),
                 write_budget: Budget::new("write", half),
                 read_budget: Budget::new("read", half),
                 pool: Pool::new(POOLED_BUFFERS_MAX),

@@ -7,55 +7,21 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use metastore::api::{
-    IndexAnswer, IndexCommand,
-    index::{Data, Origin, Part},
-    root::Bucket,
-};
-use types::{
-    Attributes, BucketId, Condition, ETag, INLINE_BYTES_MAX, ObjectHead, UnixMillis, UploadId,
-    WriteIntent,
-};
+use types::{ETag, INLINE_BYTES_MAX, ObjectHead, StorageClass};
 
 use crate::{
     BodyDigests, BodyError, Error, ObjectBody, Objects,
-    error::metadata_error,
-    gate::{Closed, GATE_TRIES_MAX, gate_moves, unexpected},
+    commit::{NewObject, NewPart, StoredContent, Target, joined},
     metrics,
     request::{PartDone, Put, PutPart},
-    upload::{BlobUpload, StoredBlob},
+    upload::BlobUpload,
 };
 
-/// Bytes that are durable (or inline) and not yet referenced.
+/// A body that was read to its end.
 struct Stored {
     size: u64,
     digests: BodyDigests,
     content: StoredContent,
-}
-
-enum StoredContent {
-    Inline(Bytes),
-    Blob(StoredBlob),
-}
-
-impl StoredContent {
-    fn data(&self) -> Data {
-        match self {
-            Self::Inline(bytes) => Data::Inline(bytes.clone()),
-            Self::Blob(stored) => {
-                Data::Blob { blob: stored.blob.clone(), missing: stored.missing.clone() }
-            }
-        }
-    }
-}
-
-/// Who the bytes are for.
-#[derive(Clone)]
-struct Target {
-    bucket: Bucket,
-    key: String,
-    part: Option<(UploadId, u16)>,
-    deadline: UnixMillis,
 }
 
 impl Objects {
@@ -66,14 +32,16 @@ impl Objects {
         let began = Instant::now();
         let Put { bucket, key, condition, attributes, origin, mut body } = put;
         let target = self.target(&bucket, key, None).await?;
-        let stored = self.store(&target, &mut *body).await?;
+        let stored = self.store(&target, Some(attributes.class), &mut *body).await?;
         drop(body);
-        let size = stored.size;
+        let Stored { size, digests, content } = stored;
+        let etag = ETag { md5: digests.md5, parts: 0 };
+        let checksum = digests.checksum;
+        let new = NewObject { size, etag, checksum, attributes, condition, renamed: None, origin };
         let objects = self.clone();
         // In a task of its own: a client that goes away now cannot tear the commit from
         // what must follow it.
-        let commit =
-            async move { objects.commit(target, condition, attributes, origin, stored).await };
+        let commit = async move { objects.commit_object(&target, new, content).await };
         let head = joined(tokio::spawn(commit)).await?;
         metrics::put_done(size, began);
         Ok(head)
@@ -83,30 +51,31 @@ impl Objects {
     pub async fn put_part(&self, put: PutPart) -> Result<PartDone, Error> {
         let began = Instant::now();
         let PutPart { bucket, key, upload, number, mut body } = put;
-        let target = self.target(&bucket, key, Some((upload, number))).await?;
-        let stored = self.store(&target, &mut *body).await?;
+        let part = (upload, number);
+        let target = self.target(&bucket, key, Some(part)).await?;
+        let stored = self.store(&target, None, &mut *body).await?;
         drop(body);
-        let size = stored.size;
+        let Stored { size, digests, content } = stored;
+        let BodyDigests { md5, checksum } = digests;
+        let done = PartDone { etag: ETag { md5, parts: 0 }, checksum: checksum.clone() };
         let objects = self.clone();
-        let commit = async move { objects.commit_part(target, upload, number, stored).await };
-        let done = joined(tokio::spawn(commit)).await?;
+        let commit = async move {
+            let new = NewPart { size, md5, checksum };
+            objects.commit_part(&target, part, &new, content).await
+        };
+        joined(tokio::spawn(commit)).await?;
         metrics::put_done(size, began);
         Ok(done)
     }
 
-    async fn target(
+    /// Reads the body to its end, verifies it, and makes its bytes durable, as the class says;
+    /// `None`: that of the upload.
+    async fn store(
         &self,
-        bucket: &str,
-        key: String,
-        part: Option<(UploadId, u16)>,
-    ) -> Result<Target, Error> {
-        let bucket = self.resolve(bucket).await?;
-        let now = UnixMillis(self.clock().now_ms());
-        Ok(Target { bucket, key, part, deadline: now.plus(self.settings().write_deadline_ms) })
-    }
-
-    /// Reads the body to its end, verifies it, and makes its bytes durable.
-    async fn store(&self, target: &Target, body: &mut dyn ObjectBody) -> Result<Stored, Error> {
+        target: &Target,
+        class: Option<StorageClass>,
+        body: &mut dyn ObjectBody,
+    ) -> Result<Stored, Error> {
         let limit = self.settings().put_bytes_max;
         let mut source = Source::new(body, limit)?;
         let mut first = Vec::new();
@@ -127,13 +96,13 @@ impl Objects {
                 }
             }
         }
-        let intent = WriteIntent {
-            bucket: target.bucket.id,
-            key: target.key.clone(),
-            part: target.part,
-            deadline: target.deadline,
+        let class = match (class, target.part) {
+            (None, Some((upload, _))) => {
+                self.class_of_upload(&target.bucket.name, &target.key, upload).await?
+            }
+            (class, _) => class.unwrap_or_default(),
         };
-        let mut upload = BlobUpload::begin(self, intent, source.hint).await?;
+        let mut upload = BlobUpload::begin(self, target.intent(), class, source.hint).await?;
         upload.add(Bytes::from(first)).await?;
         while let Some(frame) = source.next().await? {
             upload.add(frame).await?;
@@ -142,167 +111,6 @@ impl Objects {
         let size = source.taken;
         let blob = upload.finish().await?;
         Ok(Stored { size, digests, content: StoredContent::Blob(blob) })
-    }
-
-    async fn commit(
-        &self,
-        target: Target,
-        condition: Condition,
-        attributes: Attributes,
-        origin: Origin,
-        stored: Stored,
-    ) -> Result<ObjectHead, Error> {
-        let Stored { size, digests, content } = stored;
-        let (data, write) = (content.data(), self.new_write_id());
-        let deadline = target.deadline.min(self.proposed_until());
-        let command = |bucket| IndexCommand::PutObject {
-            bucket,
-            key: target.key.clone(),
-            condition: condition.clone(),
-            size,
-            etag: ETag { md5: digests.md5, parts: 0 },
-            attributes: attributes.clone(),
-            checksum: digests.checksum.clone(),
-            data: data.clone(),
-            renamed: None,
-            origin: origin.clone(),
-            write,
-            deadline,
-        };
-        self.commit_content(&target, content, command, |answer| match answer {
-            IndexAnswer::Object(head) => Ok(*head),
-            other => Err(refusal(&other)),
-        })
-        .await
-    }
-
-    async fn commit_part(
-        &self,
-        target: Target,
-        upload: UploadId,
-        number: u16,
-        stored: Stored,
-    ) -> Result<PartDone, Error> {
-        let Stored { size, digests, content } = stored;
-        let (data, write) = (content.data(), self.new_write_id());
-        let deadline = target.deadline.min(self.proposed_until());
-        let command = |bucket| IndexCommand::PutPart {
-            bucket,
-            key: target.key.clone(),
-            upload,
-            part: Part {
-                number,
-                size,
-                md5: digests.md5,
-                checksum: digests.checksum.clone(),
-                modified: UnixMillis::default(),
-                data: data.clone(),
-            },
-            write,
-            deadline,
-        };
-        let done = PartDone {
-            etag: ETag { md5: digests.md5, parts: 0 },
-            checksum: digests.checksum.clone(),
-        };
-        self.commit_content(&target, content, command, |answer| match answer {
-            IndexAnswer::Done => Ok(done),
-            other => Err(refusal(&other)),
-        })
-        .await
-    }
-
-    /// Proposes the entry that references `content`, and settles what becomes of its shards:
-    /// confirmed if it was accepted, deleted if it was surely refused, left to the sweep if
-    /// nobody knows. `command` has the same write id and the same deadline each time: a late
-    /// duplicate of a proposal must not count as a write of its own, neither while the index
-    /// remembers the id nor later, when the bytes may be garbage already.
-    async fn commit_content<T>(
-        &self,
-        target: &Target,
-        content: StoredContent,
-        command: impl Fn(BucketId) -> IndexCommand,
-        accept: impl FnOnce(IndexAnswer) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        let mut writer = match content {
-            StoredContent::Inline(_) => None,
-            StoredContent::Blob(stored) => Some(stored.writer),
-        };
-        let mut bucket = target.bucket.clone();
-        for _ in 0..GATE_TRIES_MAX {
-            if let Some(writer) = &mut writer {
-                writer.proposing();
-            }
-            let proposed = self.metadata().index(bucket.id, &target.key, command(bucket.id)).await;
-            let answer = match proposed.map_err(metadata_error) {
-                Ok(answer) => answer,
-                Err(error) => {
-                    if matches!(error, Error::Unavailable(_)) {
-                        abandon(writer);
-                    } else {
-                        tracing::warn!(key = %target.key, %error, "the outcome of a write is unknown");
-                    }
-                    return Err(error);
-                }
-            };
-            let Some(closed) = Closed::in_answer(&answer) else {
-                let result = accept(answer);
-                match (&result, writer) {
-                    (Ok(_), Some(writer)) => writer.committed(),
-                    // An answer that does not belong proves nothing about the shards.
-                    (Err(Error::Internal(_)), _) => {}
-                    (_, writer) => abandon(writer),
-                }
-                return result;
-            };
-            match self.reopen(&bucket, closed).await {
-                Ok(now) if now.id == bucket.id => {}
-                Ok(now) if writer.is_none() => bucket = now,
-                // The shards say which bucket they are for: they cannot change it.
-                Ok(_) => {
-                    abandon(writer);
-                    return Err(Error::Unavailable(format!(
-                        "bucket {:?} was deleted and created again during the upload: try again",
-                        bucket.name
-                    )));
-                }
-                Err(error) => {
-                    abandon(writer);
-                    return Err(error);
-                }
-            }
-        }
-        abandon(writer);
-        Err(gate_moves(&bucket.name))
-    }
-}
-
-fn abandon(writer: Option<crate::write::BlobWriter>) {
-    if let Some(writer) = writer {
-        writer.abandon();
-    }
-}
-
-/// What the index said instead of accepting a write.
-fn refusal(answer: &IndexAnswer) -> Error {
-    match answer {
-        IndexAnswer::NoSuchKey => Error::NoSuchKey,
-        IndexAnswer::ConditionFailed => Error::PreconditionFailed,
-        IndexAnswer::NoSuchUpload => Error::NoSuchUpload,
-        IndexAnswer::NoLock => Error::NoLock,
-        IndexAnswer::DeadlinePassed => Error::Unavailable(
-            "the upload took longer than a write may take, or the metadata nodes' clocks are \
-             minutes ahead of this gateway's: try again"
-                .into(),
-        ),
-        other => unexpected("storing an object", other),
-    }
-}
-
-async fn joined<T>(task: tokio::task::JoinHandle<Result<T, Error>>) -> Result<T, Error> {
-    match task.await {
-        Ok(result) => result,
-        Err(error) => Err(Error::Internal(format!("a commit ended without an answer: {error}"))),
     }
 }
 

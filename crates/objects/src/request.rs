@@ -32,6 +32,23 @@ pub struct Put {
     pub body: Box<dyn ObjectBody>,
 }
 
+/// A renaming within a bucket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rename {
+    /// The bucket's name.
+    pub bucket: String,
+    /// The key that the object has.
+    pub from: String,
+    /// The key that it gets.
+    pub to: String,
+    /// What must hold of the object at `from`; there must be one in any case.
+    pub source_condition: Condition,
+    /// What must hold of the object at `to`. Decided at commit.
+    pub condition: Condition,
+    /// Who asked for it, and how: for events.
+    pub origin: Origin,
+}
+
 /// A deletion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delete {

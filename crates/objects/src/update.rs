@@ -1,4 +1,5 @@
-//! Changing what is said about a version: tags, retention, legal hold. Its bytes stay.
+//! Changing what is said about a version: tags, retention, legal hold, storage class, restore.
+//! Its bytes stay.
 
 use metastore::api::{
     IndexAnswer, IndexCommand,
@@ -9,7 +10,9 @@ use types::{ObjectHead, UnixMillis, Version};
 use crate::{Error, Objects, gate::unexpected};
 
 impl Objects {
-    /// Changes a version, the current one if `None`; its new head.
+    /// Changes a version, the current one if `None`; its new head. `NoSuchKey`,
+    /// `NoSuchVersion`, `DeleteMarker`, `Locked`, `NoLock`; `PreconditionFailed` if the update is
+    /// about another version; `NotArchived` and `RestoreInProgress` of a restore.
     pub async fn update(
         &self,
         bucket: &str,
@@ -40,6 +43,9 @@ impl Objects {
             }
             IndexAnswer::Locked => Err(Error::Locked),
             IndexAnswer::NoLock => Err(Error::NoLock),
+            IndexAnswer::NotArchived => Err(Error::NotArchived),
+            IndexAnswer::RestoreInProgress(restore) => Err(Error::RestoreInProgress(restore)),
+            IndexAnswer::ConditionFailed => Err(Error::PreconditionFailed),
             other => Err(unexpected("changing an object", &other)),
         }
     }

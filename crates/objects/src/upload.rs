@@ -1,5 +1,6 @@
 //! Cutting a body into stripes and getting them onto a placement group, or onto another
-//! one if the first fails while the whole body so far is still in memory.
+//! one if the first fails while the whole body so far is still in memory. Where the storage
+//! class says so the body goes through [`zstd_frames`] first.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,22 +8,26 @@ use bytes::Bytes;
 use erasure::{Codec, EncodedStripe, StripeBuffer};
 use tokio::sync::Semaphore;
 use types::{
-    BlobId, BlobRef, ChunkDigest, CodecId, Encoding, ErasurePolicy, Layout, PgId, ShardId,
-    WriteIntent,
+    BlobId, BlobRef, ChunkDigest, CodecId, Compression, Encoding, ErasurePolicy, Layout, PgId,
+    ShardId, StorageClass, WriteIntent,
 };
 
 use crate::{
     Error, Objects,
     buffer::{Buffer, Lease},
-    choose::choose,
+    choose::{Wanted, choose},
     compute, metrics,
     write::{BlobWriter, GroupFailed, STRIPES_MAX, Slot},
+    zstd_frames,
 };
 
 /// Stripes that are kept until the commit, so that the blob can move to another group.
 const KEPT_STRIPES_MAX: usize = 2;
 /// Placement groups that one request tries.
 const GROUPS_TRIED_MAX: usize = 3;
+/// Where content is compressed, in frames: one that is being filled or compressed, what becomes
+/// of it, and as much again for the tables of the compression.
+const FRAMES_HELD: u64 = 3;
 /// How long a request waits for its buffers before it answers 503.
 const BUFFER_WAIT: Duration = Duration::from_secs(60);
 
@@ -45,10 +50,16 @@ struct Ready {
 pub(crate) struct BlobUpload {
     objects: Objects,
     intent: WriteIntent,
+    wanted: Wanted,
     codec: Arc<dyn Codec>,
-    /// Bytes in total, if known.
+    /// The most stored bytes in total, if known.
     hint: Option<u64>,
+    /// Content bytes so far.
+    content_bytes: u64,
+    /// Stored bytes so far.
     size: u64,
+    /// Where the content is compressed.
+    frames: Option<zstd_frames::Writer>,
     stripes: u32,
     filling: Option<(StripeBuffer<Buffer>, Slot)>,
     /// Full, and not yet sent: only its successor tells whether it is the last.
@@ -62,24 +73,39 @@ pub(crate) struct BlobUpload {
 }
 
 impl BlobUpload {
-    /// Takes the memory that the upload will need, and chooses a placement group.
+    /// Takes the memory that the upload will need, and chooses a placement group of the
+    /// class. `hint`: bytes of content, if known. The class's profile of this moment holds to
+    /// the upload's end.
     pub(crate) async fn begin(
         objects: &Objects,
         intent: WriteIntent,
+        class: StorageClass,
         hint: Option<u64>,
     ) -> Result<Self, Error> {
-        let policy = objects.metadata().map().policy;
+        let wanted = Wanted::new(&objects.metadata().map(), class);
+        let policy = wanted.profile.policy;
         let codec = erasure::codec(CodecId::REED_SOLOMON_V1, policy).map_err(internal)?;
-        let wanted = memory_bytes(policy, hint);
-        let lease = Arc::new(objects.inner.write_budget.lease(wanted, BUFFER_WAIT).await?);
+        let (hint, frames, frame_memory) = match wanted.profile.compression {
+            Compression::None => (hint, None, 0),
+            Compression::Zstd => {
+                let frame = (Encoding::FRAME_BYTES as u64).min(hint.unwrap_or(u64::MAX));
+                let stored = hint.map(zstd_frames::stored_bytes_max);
+                (stored, Some(zstd_frames::Writer::default()), FRAMES_HELD * frame)
+            }
+        };
+        let memory = memory_bytes(policy, hint) + frame_memory;
+        let lease = Arc::new(objects.inner.write_budget.lease(memory, BUFFER_WAIT).await?);
         let slots = Arc::new(Semaphore::new(STRIPES_MAX));
-        let writer = begin_writer(objects, policy, &[], &intent, &slots, &lease)?;
+        let writer = begin_writer(objects, wanted, &[], &intent, &slots, &lease)?;
         Ok(Self {
             objects: objects.clone(),
             intent,
+            wanted,
             codec,
             hint,
+            content_bytes: 0,
             size: 0,
+            frames,
             stripes: 0,
             filling: None,
             ready: None,
@@ -93,6 +119,45 @@ impl BlobUpload {
 
     /// Takes the next bytes of the body; waits while the disks are behind.
     pub(crate) async fn add(&mut self, mut frame: Bytes) -> Result<(), Error> {
+        self.content_bytes += frame.len() as u64;
+        if self.frames.is_none() {
+            return self.add_stored(frame).await;
+        }
+        while let Some(frames) = &mut self.frames
+            && !frame.is_empty()
+        {
+            if let Some(full) = frames.fill(&mut frame) {
+                self.add_frame(full).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Compresses the content of one frame.
+    async fn add_frame(&mut self, content: Vec<u8>) -> Result<(), Error> {
+        let content_bytes = content.len();
+        let work = move || zstd_frames::compress(&content);
+        let cost = content_bytes as u64 * compute::COMPRESSION_COST;
+        let frame = compute::run(cost, work).await?;
+        let frame = frame.map_err(|error| Error::Internal(error.to_string()))?;
+        if let Some(frames) = &mut self.frames {
+            frames.wrote(frame.len(), content_bytes);
+        }
+        self.add_stored(frame.into()).await
+    }
+
+    /// What is left of the content, and the table of the frames.
+    async fn end_frames(&mut self) -> Result<(), Error> {
+        if let Some(rest) = self.frames.as_mut().and_then(zstd_frames::Writer::rest) {
+            self.add_frame(rest).await?;
+        }
+        match self.frames.take() {
+            Some(frames) => self.add_stored(frames.table()).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn add_stored(&mut self, mut frame: Bytes) -> Result<(), Error> {
         self.size += frame.len() as u64;
         let mut rest = frame.len() as u64;
         while !frame.is_empty() {
@@ -158,10 +223,9 @@ impl BlobUpload {
         while let Some(kept) = self.kept.clone()
             && self.tried.len() < GROUPS_TRIED_MAX
         {
-            let policy = self.codec.policy();
             let begun = begin_writer(
                 &self.objects,
-                policy,
+                self.wanted,
                 &self.tried,
                 &self.intent,
                 &self.slots,
@@ -188,6 +252,11 @@ impl BlobUpload {
 
     /// After the body's end and its verification: seals, and waits for the write quorum.
     pub(crate) async fn finish(mut self) -> Result<StoredBlob, Error> {
+        let encoding = match self.frames {
+            None => Encoding::Plain,
+            Some(_) => Encoding::Zstd { content_bytes: self.content_bytes },
+        };
+        self.end_frames().await?;
         if let Some((buffer, slot)) = self.filling.take() {
             self.ready = Some(Ready { number: self.stripes, buffer, slot });
             self.stripes += 1;
@@ -209,7 +278,7 @@ impl BlobUpload {
             policy: self.codec.policy(),
             codec: self.codec.id(),
             size: self.size,
-            encoding: Encoding::Plain,
+            encoding,
         };
         Ok(StoredBlob { blob, missing, writer: self.writer })
     }
@@ -223,19 +292,15 @@ fn memory_bytes(policy: ErasurePolicy, hint: Option<u64>) -> u64 {
 
 fn begin_writer(
     objects: &Objects,
-    policy: ErasurePolicy,
+    wanted: Wanted,
     tried: &[PgId],
     intent: &WriteIntent,
     slots: &Arc<Semaphore>,
     lease: &Arc<Lease>,
 ) -> Result<BlobWriter, Error> {
     let map = objects.metadata().map();
-    if map.policy != policy {
-        let message = "the cluster's erasure policy changed during the upload: try again";
-        return Err(Error::Unavailable(message.into()));
-    }
     let up = |disk| objects.shards().likely_up(disk);
-    let group = choose(&map, up, tried, &mut rand::rng())?;
+    let group = choose(&map, wanted, up, tried, &mut rand::rng())?;
     Ok(BlobWriter::begin(objects, group, intent, slots, lease))
 }
 

@@ -76,7 +76,7 @@ async fn a_crash_between_creation_and_opening_is_healed_by_the_first_use() {
     let objects = cluster.objects(Settings::default());
     let default = DefaultRetention { mode: RetentionMode::Governance, period: Period::Days(3) };
     let lock = Some(BucketLock { default: Some(default) });
-    let initial = BucketSettings { versioning: Versioning::Enabled, lock };
+    let initial = BucketSettings { versioning: Versioning::Enabled, lock, events: false };
     // Whatever is the first to meet the closed gate opens it as the bucket was created.
     for (number, first) in ["a write", "a read", "settings", "a change"].into_iter().enumerate() {
         let name = format!("{BUCKET}-{number}");
@@ -120,13 +120,13 @@ async fn settings_begin_as_created_and_change_within_the_rules() {
     assert_eq!(change(BucketChange::Versioning(Versioning::Off)).await, state);
     for versioning in [Versioning::Suspended, Versioning::Enabled] {
         change(BucketChange::Versioning(versioning)).await.expect("to and fro");
-        let settings = BucketSettings { versioning, lock: None };
+        let settings = BucketSettings { versioning, lock: None, events: false };
         assert_eq!(objects.bucket_settings(BUCKET).await, Ok(settings));
     }
     change(BucketChange::Lock(BucketLock::default())).await.expect("versioning is enabled");
     assert_eq!(change(BucketChange::Versioning(Versioning::Suspended)).await, state);
     let lock = Some(BucketLock::default());
-    let settings = BucketSettings { versioning: Versioning::Enabled, lock };
+    let settings = BucketSettings { versioning: Versioning::Enabled, lock, events: false };
     assert_eq!(objects.bucket_settings(BUCKET).await, Ok(settings));
     let bucket = objects.bucket(BUCKET).await.expect("there");
     assert_eq!(bucket.initial, BucketSettings::default(), "the root row says how it began");

@@ -1,6 +1,6 @@
 //! Object lock: the index refuses, and says so by name.
 
-use metastore::api::index::{BucketChange, ObjectUpdate};
+use metastore::api::index::{BucketChange, ObjectUpdate, Origin};
 use objects::{
     Error, Objects,
     request::{CreateUpload, Delete, Put},
@@ -21,7 +21,7 @@ async fn locked_bucket() -> (std::sync::Arc<TestCluster>, Objects) {
     let cluster = TestCluster::new("rs-4-2", 6);
     let objects = cluster.objects(objects::Settings::default());
     let lock = Some(BucketLock::default());
-    let initial = BucketSettings { versioning: Versioning::Enabled, lock };
+    let initial = BucketSettings { versioning: Versioning::Enabled, lock, events: false };
     objects.create_bucket(BUCKET, initial).await.expect("the name is free");
     (cluster, objects)
 }
@@ -71,7 +71,10 @@ async fn a_locked_version_stays_until_its_time_is_over() {
     assert!(delete_version(&objects, "key", complied).await.expect("over").existed);
     assert_eq!(delete_version(&objects, "key", held).await, Err(Error::Locked));
     let update = ObjectUpdate::LegalHold(false);
-    let head = objects.update(BUCKET, "key", Some(held), update).await.expect("taken off");
+    let head = objects
+        .update(BUCKET, "key", Some(held), update, Origin::default())
+        .await
+        .expect("taken off");
     assert_eq!(head.attributes.lock.legal_hold, Some(false));
     assert!(delete_version(&objects, "key", held).await.expect("free").existed);
 }
@@ -82,7 +85,7 @@ async fn a_retention_grows_and_does_not_shrink() {
     put_locked(&objects, locked(until(RetentionMode::Governance, 5), false)).await.expect("up");
     let set = async |to, bypass_governance| {
         let update = ObjectUpdate::Retention { to, bypass_governance };
-        let head = objects.update(BUCKET, "key", None, update).await?;
+        let head = objects.update(BUCKET, "key", None, update, Origin::default()).await?;
         Ok(head.attributes.lock.retention)
     };
     let (shorter, longer) =
@@ -130,6 +133,7 @@ async fn a_bucket_without_object_lock_takes_no_locks() {
     objects.settle().await;
     assert_eq!(cluster.shard_count().await, 0, "what was refused left nothing");
     put(&objects, "key", &content(1, 10)).await.expect("up");
-    let held = objects.update(BUCKET, "key", None, ObjectUpdate::LegalHold(true)).await;
+    let held = ObjectUpdate::LegalHold(true);
+    let held = objects.update(BUCKET, "key", None, held, Origin::default()).await;
     assert_eq!(held, Err(Error::NoLock));
 }

@@ -4,6 +4,7 @@
 mod bounds;
 mod bucket_configs;
 mod buckets;
+mod classes;
 mod conditions;
 mod failing_bodies;
 mod faults;
@@ -11,6 +12,8 @@ mod locks;
 mod multipart;
 mod ranges;
 mod real_clients;
+mod rename;
 mod round_trips;
 mod support;
+mod transition;
 mod versions;

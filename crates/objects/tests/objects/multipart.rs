@@ -44,6 +44,7 @@ fn complete(upload: UploadId, parts: Vec<ListedPart>) -> CompleteUpload {
         parts,
         checksum: None,
         size: None,
+        origin: Default::default(),
     }
 }
 

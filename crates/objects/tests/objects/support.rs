@@ -22,7 +22,7 @@ use metastore::{
     api::{
         self, IndexAnswer, IndexCommand, IndexQuery, IndexView, RootAnswer, RootCommand, RootQuery,
         RootView,
-        index::{BucketChange, Garbage},
+        index::{BucketChange, Garbage, Origin},
     },
 };
 use objects::{
@@ -38,8 +38,9 @@ use proto::shards::{Chunk, DiskStat, PutChunks, ShardEntry};
 use shardstore::{MemoryStore, ShardStore};
 use types::{
     Attributes, BlobRef, BucketId, BucketSettings, ClusterId, ClusterMap, Condition, Content,
-    DiskId, DiskUuid, ErasurePolicy, GroupId, InstanceId, Location, NodeId, ObjectHead, PgId, Role,
-    ShardId, UnixMillis, UploadId, Version, Versioning,
+    DiskClass, DiskId, DiskUuid, ErasurePolicy, GroupId, InstanceId, Location, NodeId, ObjectHead,
+    PgId, Role, ShardId, StorageClass, StorageClasses, StorageProfile, UnixMillis, UploadId,
+    Version, Versioning,
 };
 
 /// The time at which every test begins, in milliseconds.
@@ -58,6 +59,8 @@ pub enum CommandFault {
     UnknownLost,
     /// Applied, and a late duplicate of it arrives before the next such command.
     ArrivesAgain,
+    /// It succeeds: the fault after this one is for the command after it.
+    Passes,
 }
 
 pub struct TestDisk {
@@ -136,16 +139,24 @@ impl TestCluster {
                 uuid: DiskUuid::from_bytes(unique),
                 node,
                 capacity_bytes: 1 << 30,
+                class: DiskClass::Hot,
             }) else {
                 panic!("a disk is registered")
             };
             ids.push(disk);
         }
-        let group = |first: usize| {
-            (0..policy.n()).map(|rank| ids[(first + rank) % ids.len()]).collect::<Vec<_>>()
-        };
-        let groups = (0..ids.len()).map(group).collect();
-        assert_eq!(apply(RootCommand::CreateGroups { policy, groups }), RootAnswer::Done);
+        // One placement for each policy of the default classes; all of them on these hot disks.
+        let thin = StorageClasses::new(policy).profile(StorageClass::OnezoneIa).policy;
+        let mut policies = vec![policy, thin];
+        policies.dedup();
+        for policy in policies {
+            let group = |first: usize| {
+                (0..policy.n()).map(|rank| ids[(first + rank) % ids.len()]).collect::<Vec<_>>()
+            };
+            let groups = (0..ids.len()).map(group).collect();
+            let create = RootCommand::CreateGroups { policy, class: DiskClass::Hot, groups };
+            assert_eq!(apply(create), RootAnswer::Done);
+        }
         let disk = |id: &DiskId| {
             let disk = TestDisk {
                 store: MemoryStore::new(1 << 30, shared.clone()),
@@ -256,6 +267,33 @@ impl TestCluster {
         self.map.lock().groups[&group].disks.clone()
     }
 
+    /// Changes the map that everybody sees.
+    pub fn edit_map(&self, edit: impl FnOnce(&mut ClusterMap)) {
+        let mut map = self.map.lock();
+        edit(Arc::make_mut(&mut map));
+    }
+
+    /// Gives a storage class another profile.
+    pub fn set_profile(&self, class: StorageClass, profile: StorageProfile) {
+        let mut classes = self.map.lock().classes.clone();
+        classes.set(class, profile);
+        self.root_apply(RootCommand::SetStorageClasses { classes });
+    }
+
+    /// One more group of all disks, for this policy and class.
+    pub fn add_group(&self, policy: ErasurePolicy, class: DiskClass) {
+        let groups = vec![self.disks.keys().copied().take(policy.n()).collect()];
+        self.root_apply(RootCommand::CreateGroups { policy, class, groups });
+    }
+
+    fn root_apply(&self, command: RootCommand) {
+        let answer: RootAnswer = encode_apply(&self.root, &command).expect("it applies");
+        assert_eq!(answer, RootAnswer::Done);
+        let view = Self::root_view(&self.root, &RootQuery::Map);
+        let RootView::Map(Some(map)) = view else { panic!("the cluster is bootstrapped") };
+        *self.map.lock() = Arc::new(*map);
+    }
+
     pub fn groups(&self) -> Vec<GroupId> {
         self.partitions.keys().copied().collect()
     }
@@ -284,15 +322,19 @@ impl TestCluster {
         if matches!(command, IndexCommand::OpenBucket { .. }) {
             self.clock.advance(self.open_ms.load(Ordering::SeqCst));
         }
-        let matters =
-            matches!(command, IndexCommand::PutObject { .. } | IndexCommand::PutPart { .. });
+        let matters = matches!(
+            command,
+            IndexCommand::PutObject { .. }
+                | IndexCommand::PutPart { .. }
+                | IndexCommand::ReplaceBlob { .. }
+        );
         let fault = if matters { self.command_faults.lock().pop_front() } else { None };
         let late = if matters { self.late.lock().take() } else { None };
         if let Some(late) = late {
             let _: IndexAnswer = encode_apply(group, &late)?;
         }
         match fault {
-            None => encode_apply(group, command),
+            None | Some(CommandFault::Passes) => encode_apply(group, command),
             Some(CommandFault::Unavailable) => {
                 Err(MetadataError::Unavailable("by request of the test".into()))
             }
@@ -444,6 +486,22 @@ async fn wait(millis: &AtomicU64) {
     }
 }
 
+/// Bytes of which some runs can be compressed and some cannot; a wrong offset shows in both.
+pub fn mixed_content(seed: u64, len: usize) -> Bytes {
+    const RUN: usize = 200_000;
+    let random = content(seed, len);
+    let mut bytes = Vec::with_capacity(len);
+    for (number, run) in random.chunks(RUN).enumerate() {
+        if number % 2 == 0 {
+            bytes.extend_from_slice(run);
+        } else {
+            let start = bytes.len();
+            bytes.extend((start..start + run.len()).map(|at| (at / 1000) as u8 ^ seed as u8));
+        }
+    }
+    bytes.into()
+}
+
 /// Bytes that repeat nowhere nearby, so that a wrong offset shows.
 pub fn content(seed: u64, len: usize) -> Bytes {
     use rand::{RngCore, SeedableRng};
@@ -458,12 +516,24 @@ pub fn put_request(key: &str, bytes: Bytes) -> Put {
         key: key.into(),
         condition: Condition::None,
         attributes: Attributes::default(),
+        origin: Origin::default(),
         body: Box::new(MemoryBody::new(bytes)),
     }
 }
 
 pub async fn put(objects: &Objects, key: &str, bytes: &Bytes) -> Result<ObjectHead, Error> {
     objects.put(put_request(key, bytes.clone())).await
+}
+
+/// Puts an object in a storage class.
+pub async fn put_in(
+    objects: &Objects,
+    key: &str,
+    class: StorageClass,
+    bytes: &Bytes,
+) -> Result<ObjectHead, Error> {
+    let attributes = Attributes { class, ..Attributes::default() };
+    objects.put(Put { attributes, ..put_request(key, bytes.clone()) }).await
 }
 
 /// Keeps every version from here on.
@@ -473,7 +543,16 @@ pub async fn enable_versioning(objects: &Objects) {
 }
 
 pub async fn create_upload(objects: &Objects, key: &str) -> Result<UploadId, Error> {
-    let attributes = Attributes::default();
+    create_upload_in(objects, key, StorageClass::Standard).await
+}
+
+/// Begins an upload of a storage class.
+pub async fn create_upload_in(
+    objects: &Objects,
+    key: &str,
+    class: StorageClass,
+) -> Result<UploadId, Error> {
+    let attributes = Attributes { class, ..Attributes::default() };
     let create =
         CreateUpload { bucket: BUCKET.into(), key: key.into(), attributes, checksum: None };
     objects.create_upload(create).await
@@ -505,12 +584,23 @@ pub fn complete_request(key: &str, upload: UploadId, parts: Vec<ListedPart>) -> 
         parts,
         checksum: None,
         size: None,
+        origin: Origin::default(),
     }
 }
 
 /// Makes a multipart object of these parts.
 pub async fn put_multipart(objects: &Objects, key: &str, parts: &[Bytes]) -> ObjectHead {
-    let upload = create_upload(objects, key).await.expect("the bucket is there");
+    put_multipart_in(objects, key, StorageClass::Standard, parts).await
+}
+
+/// Makes a multipart object of these parts in a storage class.
+pub async fn put_multipart_in(
+    objects: &Objects,
+    key: &str,
+    class: StorageClass,
+    parts: &[Bytes],
+) -> ObjectHead {
+    let upload = create_upload_in(objects, key, class).await.expect("the bucket is there");
     let listed = put_parts(objects, key, upload, parts).await;
     objects.complete_upload(complete_request(key, upload, listed)).await.expect("complete")
 }
@@ -522,6 +612,7 @@ pub fn delete_request(key: &str) -> Delete {
         version: None,
         condition: Condition::None,
         bypass_governance: false,
+        origin: Origin::default(),
     }
 }
 

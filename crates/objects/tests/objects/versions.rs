@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use metastore::api::index::{
-    BucketChange, Garbage, ListedVersion, ObjectUpdate, VersionEntry, VersionsAfter,
+    BucketChange, Garbage, ListedVersion, ObjectUpdate, Origin, VersionEntry, VersionsAfter,
 };
 use objects::{
     Error, Objects,
@@ -78,7 +78,8 @@ async fn every_version_of_every_kind_is_read_by_its_name() {
     assert_eq!(version, marker);
     assert_eq!(objects.head(BUCKET, "key", Some(marker)).await, found);
     let update = ObjectUpdate::Tags(BTreeMap::from([("a".into(), "b".into())]));
-    let refused = objects.update(BUCKET, "key", Some(marker), update.clone()).await;
+    let refused =
+        objects.update(BUCKET, "key", Some(marker), update.clone(), Origin::default()).await;
     assert_eq!(refused, Err(Error::DeleteMarker { version: marker, modified }));
 
     let listed = versions(&objects, "").await;
@@ -106,7 +107,8 @@ async fn every_version_of_every_kind_is_read_by_its_name() {
             _ => assert!(shape.is_empty()),
         }
         assert!(!parts.1);
-        let tagged = objects.update(BUCKET, "key", Some(name), update.clone()).await;
+        let tagged =
+            objects.update(BUCKET, "key", Some(name), update.clone(), Origin::default()).await;
         let mut expected = head.clone();
         expected.attributes.tags.insert("a".into(), "b".into());
         assert_eq!(tagged, Ok(expected));
