@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use types::UnixMillis;
+use types::{StorageClass, UnixMillis};
 
-use crate::{Lifecycle, Rule, When};
+use crate::{Lifecycle, NoncurrentTransition, Rule, Transition, When};
 
 /// Why a configuration is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -52,7 +52,9 @@ impl Rule {
         let acts = self.expiration.is_some()
             || self.expired_markers
             || self.noncurrent.is_some()
-            || self.abort_uploads_days.is_some();
+            || self.abort_uploads_days.is_some()
+            || !self.transitions.is_empty()
+            || !self.noncurrent_transitions.is_empty();
         if !acts {
             return Err(Invalid::Argument("At least one action needs to be specified in a rule."));
         }
@@ -90,7 +92,52 @@ impl Rule {
                  positive integer.",
             ));
         }
+        self.check_transitions()?;
+        self.check_noncurrent_transitions()?;
         self.check_filter()
+    }
+
+    /// AWS: "Transitioning objects using Amazon S3 Lifecycle" in the user guide.
+    fn check_transitions(&self) -> Result<(), Invalid> {
+        for Transition { when, to } in &self.transitions {
+            check_target(*to)?;
+            match when {
+                When::Days(days) => check_days(*days, *to)?,
+                When::Date(UnixMillis(date)) if date % DAY_MS != 0 => {
+                    return Err(Invalid::Argument("'Date' must be at midnight GMT."));
+                }
+                When::Date(_) => {}
+            }
+        }
+        let times = self.transitions.iter().map(|it| it.when).chain(self.expiration);
+        let dates = times.clone().filter(|when| matches!(when, When::Date(_))).count();
+        if dates != 0 && dates != times.clone().count() {
+            return Err(Invalid::Argument(
+                "Found mixed 'Date' and 'Days' based Expiration and Transition actions in \
+                 lifecycle rule.",
+            ));
+        }
+        let number = |when| match when {
+            When::Days(days) => u64::from(days),
+            When::Date(UnixMillis(date)) => date,
+        };
+        let steps = self.transitions.iter().map(|it| (it.to, number(it.when)));
+        check_order(steps, self.expiration.map(number))
+    }
+
+    fn check_noncurrent_transitions(&self) -> Result<(), Invalid> {
+        for NoncurrentTransition { days, keep, to } in &self.noncurrent_transitions {
+            check_target(*to)?;
+            check_days(*days, *to)?;
+            if *keep > 100 {
+                return Err(Invalid::Argument(
+                    "'NewerNoncurrentVersions' for NoncurrentVersionTransition action must be at \
+                     most 100.",
+                ));
+            }
+        }
+        let steps = self.noncurrent_transitions.iter().map(|it| (it.to, u64::from(it.days)));
+        check_order(steps, self.noncurrent.map(|it| u64::from(it.days)))
     }
 
     fn check_filter(&self) -> Result<(), Invalid> {
@@ -123,64 +170,60 @@ impl Rule {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use crate::{Filter, NoncurrentExpiration};
-
-    use super::*;
-
-    fn rule() -> Rule {
-        Rule { id: "r".to_owned(), expiration: Some(When::Days(1)), ..Rule::default() }
-    }
-
-    fn refused(rule: Rule) -> String {
-        Lifecycle { rules: vec![rule] }.check().expect_err("refused").to_string()
-    }
-
-    #[test]
-    fn refusals() {
-        assert_eq!(Lifecycle { rules: vec![rule()] }.check(), Ok(()));
-        assert!(Lifecycle::default().check().is_err(), "no rule");
-        assert!(Lifecycle { rules: vec![rule(), rule()] }.check().is_err(), "the same id");
-        let tagged =
-            Filter { tags: [("a".to_owned(), "b".to_owned())].into(), ..Filter::default() };
-        for (bad, word) in [
-            (Rule { expiration: None, ..rule() }, "action"),
-            (Rule { expiration: Some(When::Days(0)), ..rule() }, "'Days'"),
-            (Rule { expiration: Some(When::Date(UnixMillis(1))), ..rule() }, "midnight"),
-            (Rule { expired_markers: true, ..rule() }, "Days or Date"),
-            (Rule { abort_uploads_days: Some(0), ..rule() }, "DaysAfterInitiation"),
-            (
-                Rule { abort_uploads_days: Some(1), filter: tagged.clone(), ..rule() },
-                "AbortIncomplete",
-            ),
-            (
-                Rule { expiration: None, expired_markers: true, filter: tagged, ..rule() },
-                "ExpiredObjectDeleteMarker",
-            ),
-            (
-                Rule { noncurrent: Some(NoncurrentExpiration { days: 0, keep: 0 }), ..rule() },
-                "NoncurrentDays",
-            ),
-            (
-                Rule { noncurrent: Some(NoncurrentExpiration { days: 1, keep: 101 }), ..rule() },
-                "NewerNoncurrent",
-            ),
-            (Rule { id: "x".repeat(256), ..rule() }, "255"),
-            (
-                Rule {
-                    filter: Filter {
-                        larger_than: Some(5),
-                        smaller_than: Some(6),
-                        ..Filter::default()
-                    },
-                    ..rule()
-                },
-                "ObjectSizeLessThan",
-            ),
-        ] {
-            let message = refused(bad);
-            assert!(message.contains(word), "{message}");
+/// The schema lets a transition lead to these only.
+fn check_target(to: StorageClass) -> Result<(), Invalid> {
+    match to {
+        StorageClass::Standard | StorageClass::ReducedRedundancy => {
+            Err(Invalid::Malformed("A transition cannot lead to STANDARD or REDUCED_REDUNDANCY."))
         }
+        _ => Ok(()),
     }
 }
+
+/// AWS wants objects to have been in STANDARD for a month before they are accessed infrequently.
+fn check_days(days: u32, to: StorageClass) -> Result<(), Invalid> {
+    let message = match to {
+        StorageClass::StandardIa => {
+            "'Days' in Transition action must be greater than or equal to 30 for storageClass \
+             'STANDARD_IA'"
+        }
+        StorageClass::OnezoneIa => {
+            "'Days' in Transition action must be greater than or equal to 30 for storageClass \
+             'ONEZONE_IA'"
+        }
+        _ => return Ok(()),
+    };
+    if days < 30 { Err(Invalid::Argument(message)) } else { Ok(()) }
+}
+
+/// Transitions, and the expiration after them, come in the order of the classes: each once, each
+/// later than the one before.
+fn check_order(
+    steps: impl Iterator<Item = (StorageClass, u64)>,
+    end: Option<u64>,
+) -> Result<(), Invalid> {
+    let mut steps: Vec<_> = steps.collect();
+    steps.sort_unstable();
+    for pair in steps.windows(2) {
+        if pair[0].0 == pair[1].0 {
+            return Err(Invalid::Argument(
+                "'StorageClass' must be different for 'Transition' actions in same 'Rule'",
+            ));
+        }
+        if pair[0].1 >= pair[1].1 {
+            return Err(Invalid::Argument(
+                "A Transition must be later than those to the storage classes before its own: \
+                 STANDARD_IA, INTELLIGENT_TIERING, ONEZONE_IA, GLACIER_IR, GLACIER, DEEP_ARCHIVE",
+            ));
+        }
+    }
+    match (steps.last(), end) {
+        (Some((_, last)), Some(end)) if end <= *last => Err(Invalid::Argument(
+            "The Expiration action must be later than the last Transition action",
+        )),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

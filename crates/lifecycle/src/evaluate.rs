@@ -1,10 +1,10 @@
-//! What is due for a version at a time. Where several rules say something, removing a version
-//! for good goes before hiding it. Object lock is not seen here: the index partition refuses
-//! to remove what is locked.
+//! What is due for a version at a time. Where several rules say something, ending a version goes
+//! before moving it to another storage class (which is [`crate::transition`]). Object lock is not
+//! seen here: the index partition refuses to remove what is locked.
 
 use std::collections::BTreeMap;
 
-use types::UnixMillis;
+use types::{StorageClass, UnixMillis};
 
 use crate::{Calendar, Lifecycle, Rule, When};
 
@@ -19,6 +19,8 @@ pub struct Subject<'a> {
     pub tags: &'a BTreeMap<String, String>,
     /// When it was made.
     pub made: UnixMillis,
+    /// Its storage class; `None` for a delete marker, which is never moved.
+    pub class: Option<StorageClass>,
     /// Its place among the versions of the key.
     pub state: State,
 }
@@ -49,22 +51,28 @@ pub enum Action {
     Expire,
     /// Remove this version for good.
     Remove,
+    /// Move this version to a storage class, later than the one it is in.
+    Transition(StorageClass),
 }
 
 impl Lifecycle {
-    /// What is due for the version at `now`.
+    /// What is due for the version at `now`. Where ending it would only hide it by a delete marker,
+    /// AWS moves it first: [`Lifecycle::transition`] tells where to.
+    /// AWS: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/lifecycle-conflicts.html>.
     pub fn due(
         &self,
         subject: &Subject<'_>,
         calendar: Calendar,
         now: UnixMillis,
     ) -> Option<Action> {
-        let is_due = |rule: &&Rule| rule.ends(subject, calendar).is_some_and(|end| end <= now);
-        let action = match subject.state {
-            State::Current => Action::Expire,
-            State::CurrentMarker { .. } | State::Noncurrent { .. } => Action::Remove,
-        };
-        self.applying(subject).find(is_due).map(|_| action)
+        let is_due = |rule: &Rule| rule.ends(subject, calendar).is_some_and(|end| end <= now);
+        if self.applying(subject).any(is_due) {
+            return Some(match subject.state {
+                State::Current => Action::Expire,
+                State::CurrentMarker { .. } | State::Noncurrent { .. } => Action::Remove,
+            });
+        }
+        self.transition(subject, calendar, now).map(Action::Transition)
     }
 
     /// When the version will be expired or removed, and by which rule: the earliest.
@@ -91,7 +99,8 @@ impl Lifecycle {
         })
     }
 
-    fn applying<'a>(&'a self, subject: &Subject<'_>) -> impl Iterator<Item = &'a Rule> {
+    /// The rules that are about the version.
+    pub(crate) fn applying<'a>(&'a self, subject: &Subject<'_>) -> impl Iterator<Item = &'a Rule> {
         self.rules.iter().filter(|rule| rule.enabled && rule.matches(subject))
     }
 }
@@ -129,91 +138,4 @@ impl Rule {
 }
 
 #[cfg(test)]
-mod tests {
-    use crate::{Filter, NoncurrentExpiration};
-
-    use super::*;
-
-    const DAY: u64 = 100;
-
-    fn rules(rules: impl IntoIterator<Item = Rule>) -> Lifecycle {
-        Lifecycle { rules: rules.into_iter().map(|rule| Rule { enabled: true, ..rule }).collect() }
-    }
-
-    fn subject(state: State) -> Subject<'static> {
-        static NONE: BTreeMap<String, String> = BTreeMap::new();
-        Subject { key: "logs/a", size: 10, tags: &NONE, made: UnixMillis(50), state }
-    }
-
-    fn due(rules: &Lifecycle, subject: &Subject<'_>, now: u64) -> Option<Action> {
-        rules.due(subject, Calendar::with_day_ms(DAY), UnixMillis(now))
-    }
-
-    #[test]
-    fn current_objects_expire_by_days_and_by_date() {
-        let by_days = rules([Rule { expiration: Some(When::Days(2)), ..Rule::default() }]);
-        let by_date = Rule { expiration: Some(When::Date(UnixMillis(700))), ..Rule::default() };
-        let by_date = rules([by_date]);
-        let current = subject(State::Current);
-        assert_eq!(due(&by_days, &current, 299), None);
-        assert_eq!(due(&by_days, &current, 300), Some(Action::Expire));
-        assert_eq!(due(&by_date, &current, 699), None);
-        assert_eq!(due(&by_date, &current, 700), Some(Action::Expire));
-        let mut off = by_days.clone();
-        off.rules[0].enabled = false;
-        assert_eq!(due(&off, &current, 10_000), None);
-        let both = rules([by_days.rules[0].clone(), by_date.rules[0].clone()]);
-        let expiry = both.expiry(&current, Calendar::with_day_ms(DAY));
-        assert_eq!(expiry, Some((UnixMillis(300), "")));
-    }
-
-    #[test]
-    fn filters_are_a_conjunction() {
-        let tags = BTreeMap::from([("k".to_owned(), "v".to_owned()), ("x".into(), "y".into())]);
-        let tagged = Subject { tags: &tags, ..subject(State::Current) };
-        let with = |filter: Filter| {
-            let rule = Rule { filter, expiration: Some(When::Days(1)), ..Rule::default() };
-            due(&rules([rule]), &tagged, 10_000).is_some()
-        };
-        let none = Filter::default;
-        let tag = |value: &str| [("k".to_owned(), value.to_owned())].into();
-        assert!(with(none()));
-        assert!(with(Filter { prefix: "logs/".into(), ..none() }));
-        assert!(!with(Filter { prefix: "log/".into(), ..none() }));
-        assert!(with(Filter { tags: tag("v"), ..none() }));
-        assert!(!with(Filter { tags: tag("w"), ..none() }));
-        assert!(with(Filter { larger_than: Some(9), smaller_than: Some(11), ..none() }));
-        assert!(!with(Filter { larger_than: Some(10), ..none() }));
-        assert!(!with(Filter { smaller_than: Some(10), ..none() }));
-        assert!(!with(Filter { prefix: "logs/".into(), tags: tag("w"), ..none() }));
-    }
-
-    #[test]
-    fn noncurrent_versions_and_markers() {
-        let noncurrent = Some(NoncurrentExpiration { days: 1, keep: 2 });
-        let by_age = rules([Rule { noncurrent, ..Rule::default() }]);
-        let version = |newer| subject(State::Noncurrent { since: UnixMillis(150), newer });
-        assert_eq!(due(&by_age, &version(2), 299), None);
-        assert_eq!(due(&by_age, &version(2), 300), Some(Action::Remove));
-        assert_eq!(due(&by_age, &version(1), 10_000), None, "one of the two that are kept");
-        assert_eq!(due(&by_age, &subject(State::Current), 10_000), None);
-
-        let markers = rules([Rule { expired_markers: true, ..Rule::default() }]);
-        let marker = |alone| subject(State::CurrentMarker { alone });
-        assert_eq!(due(&markers, &marker(true), 50), Some(Action::Remove));
-        assert_eq!(due(&markers, &marker(false), 10_000), None);
-        let aged = rules([Rule { expiration: Some(When::Days(1)), ..Rule::default() }]);
-        assert_eq!(due(&aged, &marker(true), 199), None);
-        assert_eq!(due(&aged, &marker(true), 200), Some(Action::Remove));
-    }
-
-    #[test]
-    fn uploads_are_aborted() {
-        let filter = Filter { prefix: "logs/".to_owned(), ..Filter::default() };
-        let abort = rules([Rule { abort_uploads_days: Some(2), filter, ..Rule::default() }]);
-        let aborts = |key: &str, now| {
-            abort.aborts(key, UnixMillis(50), Calendar::with_day_ms(DAY), UnixMillis(now))
-        };
-        assert!(!aborts("logs/a", 299) && aborts("logs/a", 300) && !aborts("other", 300));
-    }
-}
+mod tests;

@@ -3,16 +3,52 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use types::UnixMillis;
+use types::{StorageClass, UnixMillis};
 
 /// The lifecycle configuration of a bucket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct Lifecycle {
     /// In the order in which they were given; at most [`Lifecycle::RULES_MAX`].
     pub rules: Vec<Rule>,
+    /// Which objects are too small to be moved by rules that name no size.
+    pub minimum: TransitionMinimum,
 }
 
-/// One rule. It says at least one of: expire, expire noncurrent, abort uploads.
+/// Which objects are too small to be moved to another storage class, where the rule's filter
+/// names no size: its own sizes go before this. AWS: PutBucketLifecycleConfiguration,
+/// `x-amz-transition-default-minimum-object-size`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub enum TransitionMinimum {
+    /// Those under [`TransitionMinimum::BYTES`], whatever the class.
+    #[default]
+    AllClasses,
+    /// Those under [`TransitionMinimum::BYTES`], but GLACIER and DEEP_ARCHIVE take any size.
+    VariesByClass,
+}
+
+impl TransitionMinimum {
+    /// Objects of fewer bytes are small.
+    pub const BYTES: u64 = 128 * 1024;
+
+    /// As the header says it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AllClasses => "all_storage_classes_128K",
+            Self::VariesByClass => "varies_by_storage_class",
+        }
+    }
+
+    /// The fewest bytes of an object that is moved to `class`.
+    pub fn bytes(self, class: StorageClass) -> u64 {
+        match self {
+            Self::VariesByClass if class.is_archive() => 0,
+            Self::AllClasses | Self::VariesByClass => Self::BYTES,
+        }
+    }
+}
+
+/// One rule. It says at least one of: expire, expire noncurrent, abort uploads, move current or
+/// noncurrent versions to another storage class.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct Rule {
     /// Unique in the configuration; at most 255 characters.
@@ -32,6 +68,11 @@ pub struct Rule {
     pub noncurrent: Option<NoncurrentExpiration>,
     /// Days after its beginning at which an upload that is still in progress is aborted.
     pub abort_uploads_days: Option<u32>,
+    /// When the current version is moved to other storage classes; in the order of the classes,
+    /// each at most once.
+    pub transitions: Vec<Transition>,
+    /// When versions that are not current are moved to other storage classes; likewise.
+    pub noncurrent_transitions: Vec<NoncurrentTransition>,
 }
 
 /// What a rule applies to: all of this holds.
@@ -47,10 +88,30 @@ pub struct Filter {
     pub smaller_than: Option<u64>,
 }
 
+/// When the current version is moved to a storage class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transition {
+    /// The time. Days may be 0 here: at the next midnight.
+    pub when: When,
+    /// The class; neither STANDARD nor REDUCED_REDUNDANCY.
+    pub to: StorageClass,
+}
+
+/// When versions that are not current are moved to a storage class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoncurrentTransition {
+    /// Days after the next version was made; may be 0.
+    pub days: u32,
+    /// So many of the latest noncurrent versions are left alone whatever their age; at most 100.
+    pub keep: u32,
+    /// The class; neither STANDARD nor REDUCED_REDUNDANCY.
+    pub to: StorageClass,
+}
+
 /// A time that a rule names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum When {
-    /// So many days after the version was made; at least 1.
+    /// So many days after the version was made; at least 1 where it expires.
     Days(u32),
     /// From this time on, a midnight of UTC, for versions however old.
     Date(UnixMillis),
@@ -117,15 +178,24 @@ mod tests {
             expired_markers: false,
             noncurrent: Some(NoncurrentExpiration { days: 3, keep: 2 }),
             abort_uploads_days: Some(7),
+            transitions: vec![
+                Transition { when: When::Days(30), to: StorageClass::StandardIa },
+                Transition { when: When::Days(90), to: StorageClass::Glacier },
+            ],
+            noncurrent_transitions: vec![NoncurrentTransition {
+                days: 4,
+                keep: 1,
+                to: StorageClass::DeepArchive,
+            }],
         };
-        let rules = Lifecycle { rules: vec![rule] };
+        let rules = Lifecycle { rules: vec![rule], minimum: TransitionMinimum::VariesByClass };
         let golden = [
             1, 1, 1, b'r', 1, 0, 2, b'p', b'/', 1, 1, b'k', 1, b'v', 1, 5, 0, 1, 1, 0x80, 0xb8,
-            0x99, 0x29, 0, 1, 3, 2, 1, 7,
+            0x99, 0x29, 0, 1, 3, 2, 1, 7, 2, 0, 30, 2, 0, 90, 6, 1, 4, 1, 7, 1,
         ];
         assert_eq!(rules.encode(), golden);
         assert_eq!(Lifecycle::decode(&golden), Ok(rules));
-        for bytes in [&[][..], &[2, 0], &[1, 0, 0], &golden[..9]] {
+        for bytes in [&[][..], &[2, 0, 0], &[1, 0, 0, 0], &golden[..9]] {
             assert!(Lifecycle::decode(bytes).is_err(), "{bytes:?}");
         }
     }

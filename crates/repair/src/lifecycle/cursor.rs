@@ -1,9 +1,11 @@
 //! How far the walk of a day has come, as the root group keeps it.
 
+use metastore::api::index::VersionsAfter;
 use serde::{Deserialize, Serialize};
 use types::UploadId;
 
 use super::walk::Walk;
+use crate::progress::Rounds;
 
 /// Where a page of uploads begins.
 pub(super) type AfterUpload = Option<(String, Option<UploadId>)>;
@@ -19,6 +21,8 @@ pub(super) struct Cursor {
     pub(super) last: String,
     /// The bucket being walked, and where.
     pub(super) at: Option<(String, Stage)>,
+    /// The round of the day and the one before, so that another node shows them too.
+    pub(super) rounds: Rounds,
 }
 
 /// What of a bucket is being walked.
@@ -30,20 +34,35 @@ pub(super) enum Stage {
     Uploads(AfterUpload),
 }
 
+impl Stage {
+    /// The key after which it goes on; empty at the beginning.
+    pub(super) fn key(&self) -> &str {
+        match self {
+            Self::Versions(walk) => walk.after.as_ref().map_or("", |after| match after {
+                VersionsAfter::Key(key)
+                | VersionsAfter::Version(key, _)
+                | VersionsAfter::Null(key)
+                | VersionsAfter::Prefix(key) => key,
+            }),
+            Self::Uploads(after) => after.as_ref().map_or("", |(key, _)| key),
+        }
+    }
+}
+
 /// The version of the stored form.
 const VERSION: u8 = 1;
 
 impl Default for Cursor {
     /// Before the first walk.
     fn default() -> Self {
-        Self { day: 0, done: true, last: String::new(), at: None }
+        Self { day: 0, done: true, last: String::new(), at: None, rounds: Rounds::default() }
     }
 }
 
 impl Cursor {
     /// The beginning of a day's walk.
     pub(super) fn begin(day: u64) -> Self {
-        Self { day, done: false, last: String::new(), at: None }
+        Self { day, done: false, ..Self::default() }
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
@@ -64,11 +83,18 @@ impl Cursor {
 mod tests {
     use super::*;
 
+    fn with_a_round() -> Rounds {
+        let mut rounds = Rounds::default();
+        rounds.begin(types::UnixMillis(7));
+        rounds.count("expired", 2);
+        rounds
+    }
+
     #[test]
     fn it_comes_back_as_it_was() {
         for cursor in [
             Cursor::default(),
-            Cursor::begin(7),
+            Cursor { rounds: with_a_round(), ..Cursor::begin(7) },
             Cursor { at: Some(("b".into(), Stage::Versions(Walk::default()))), ..Cursor::begin(7) },
             Cursor { at: Some(("b".into(), Stage::Uploads(None))), ..Cursor::begin(7) },
         ] {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ::lifecycle::State;
 use metastore::api::index::{ListedVersion, VersionEntry, VersionsAfter};
 use serde::{Deserialize, Serialize};
-use types::{UnixMillis, VersionId};
+use types::{StorageClass, UnixMillis, VersionId};
 
 /// The position of a walk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
@@ -33,6 +33,8 @@ pub(super) struct Seen<'a> {
     pub(super) size: u64,
     /// `None` for a delete marker.
     pub(super) tags: Option<&'a BTreeMap<String, String>>,
+    /// `None` for a delete marker.
+    pub(super) class: Option<StorageClass>,
     latest: bool,
 }
 
@@ -47,11 +49,18 @@ impl<'a> Seen<'a> {
                 null: *null,
                 size: object.size,
                 tags: Some(&object.tags),
+                class: Some(object.class),
                 latest: *latest,
             },
-            ListedVersion::Marker { key, .. } => {
-                Self { key, id: *id, null: *null, size: 0, tags: None, latest: *latest }
-            }
+            ListedVersion::Marker { key, .. } => Self {
+                key,
+                id: *id,
+                null: *null,
+                size: 0,
+                tags: None,
+                class: None,
+                latest: *latest,
+            },
         })
     }
 }
@@ -98,6 +107,7 @@ mod tests {
             null: false,
             size: 1,
             tags: Some(&tags),
+            class: Some(StorageClass::Standard),
             latest,
         };
         let mut walk = Walk::default();
