@@ -25,6 +25,19 @@ pub enum Error {
         /// As many as a stripe has data chunks.
         needed: usize,
     },
+    /// A report of an inventory could not be made.
+    #[error("inventory {id} of {bucket}: {reason}")]
+    Inventory {
+        /// The bucket that was to be listed.
+        bucket: String,
+        /// The configuration.
+        id: String,
+        /// Why, in one sentence.
+        reason: String,
+    },
+    /// A row of an inventory could not be encoded.
+    #[error(transparent)]
+    InventoryFile(#[from] ::inventory::WriteError),
     /// An index partition gave an answer that does not belong to the question.
     #[error("metadata gave an answer that does not belong: {0}")]
     Unexpected(String),

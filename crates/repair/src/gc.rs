@@ -19,44 +19,55 @@ use metastore::api::{
 use objects::Objects;
 use types::{BlobRef, DiskId, DiskState, GroupId, ShardId, UnixMillis};
 
-use crate::{Error, Settings, Step, Worker, metrics};
+use crate::{
+    Error, Settings, Step, Worker, metrics,
+    progress::{Place, Progress, Rounds},
+};
 
 /// Rows of a step: bounds the deletions of one call a disk.
 const ROWS_MAX: u32 = 1000;
 
 /// A partition, and the last row there that this round is done with.
-type Place = (GroupId, Option<GarbageId>);
+type Position = (GroupId, Option<GarbageId>);
 
-/// The worker that frees the bytes of deleted blobs.
+/// The worker that frees the bytes of deleted blobs. What it looks at are rows of garbage; it counts
+/// those that were `collected`.
 pub struct GarbageCollector {
     objects: Objects,
     settings: Settings,
     /// Where the round goes on; `None` between rounds.
-    at: Option<Place>,
+    at: Option<Position>,
     blobs: u64,
     /// Blobs of each partition that a disk kept from being collected when last tried.
     waiting: BTreeMap<GroupId, usize>,
     /// The furthest row of each partition that was tried, in this round or before.
     tried: BTreeMap<GroupId, GarbageId>,
+    rounds: Rounds,
 }
 
 impl GarbageCollector {
     /// A collector over this object layer's metadata and disks.
     pub fn new(objects: Objects, settings: Settings) -> Self {
         let (waiting, tried) = (BTreeMap::new(), BTreeMap::new());
-        Self { objects, settings, at: None, blobs: 0, waiting, tried }
+        let rounds = Rounds::default();
+        Self { objects, settings, at: None, blobs: 0, waiting, tried, rounds }
+    }
+
+    fn now(&self) -> UnixMillis {
+        UnixMillis(self.objects.clock().now_ms())
     }
 
     /// A page of a partition's queue, oldest row first. Where the round goes on in this
     /// partition; `None` at its end.
-    async fn collect(&mut self, (partition, after): Place) -> Result<Option<Place>, Error> {
-        let now = UnixMillis(self.objects.clock().now_ms());
+    async fn collect(&mut self, (partition, after): Position) -> Result<Option<Position>, Error> {
+        let now = self.now();
         let before = UnixMillis(now.0.saturating_sub(self.settings.garbage_grace_ms));
         let query = IndexQuery::Garbage { before, after, limit: ROWS_MAX };
         let rows = match self.objects.metadata().partition_query(partition, query).await? {
             IndexView::Garbage(rows) => rows,
             other => return Err(Error::view(&other)),
         };
+        self.rounds.look(rows.len() as u64);
         let full = rows.len() == ROWS_MAX as usize;
         let last = rows.last().map(|(row, _)| *row);
         let (mut blobs, mut uploads) = (Vec::new(), Vec::new());
@@ -92,6 +103,7 @@ impl GarbageCollector {
             let count = gone.len() as u64;
             self.change(partition, IndexCommand::Collected { rows: gone }).await?;
             self.blobs += count;
+            self.rounds.count("collected", count);
             metrics::done(self.name(), "blob_collected", count);
         }
         Ok(())
@@ -173,6 +185,7 @@ impl Worker for GarbageCollector {
                 None => return Ok(Step::Idle),
             },
         };
+        self.rounds.go_on(self.now());
         if after.is_none() {
             self.waiting.remove(&partition);
         }
@@ -181,6 +194,9 @@ impl Worker for GarbageCollector {
         self.at = next;
         if let Some(place) = self.collect((partition, after)).await? {
             self.at = Some(place);
+        }
+        if self.at.is_none() {
+            self.rounds.end(self.now());
         }
         Ok(if self.at.is_some() { Step::More } else { Step::Idle })
     }
@@ -195,5 +211,10 @@ impl Worker for GarbageCollector {
             waiting => format!("{} blobs collected, {waiting} wait for a disk", self.blobs),
         };
         (self.blobs, detail)
+    }
+
+    fn progress(&self) -> Progress {
+        let partition = |(group, _): Position| Place::new(format!("partition {}", group.0), "");
+        self.rounds.progress(self.at.map(partition), self.now())
     }
 }

@@ -1,28 +1,39 @@
 //! Background workers: what keeps the promises that no request waits for.
 //!
-//! Reading order: [`worker`] (what a worker is, and the registry that runs them), then the
-//! workers: [`gc`] (deleted blobs become free bytes), [`orphans`] (shards whose commit
-//! never came), [`missing`] (shards that a blob lacks, by its repair row or a reader's hint),
-//! [`lifecycle`] (versions and uploads that their bucket's rules end).
+//! Reading order: [`worker`] (what a worker is, and the registry that runs them),
+//! [`progress`] (how far one is), then the workers: [`gc`] (deleted blobs become free
+//! bytes), [`orphans`] (shards whose commit never came), [`missing`] (shards that a blob lacks, by
+//! its repair row or a reader's hint),
+//! [`lifecycle`] (versions and uploads that their bucket's rules end or move), [`restores`]
+//! (archived objects that become readable, and cease to be), [`inventory`] (lists of buckets),
+//! [`events`] (who is told of changes).
 //!
 //! Adding durability needs one trigger; destroying anything needs the word of the index
 //! partition that could reference it.
 
 pub mod error;
+pub mod events;
 pub mod gc;
+pub mod inventory;
 pub mod lifecycle;
 mod metrics;
 pub mod missing;
 pub mod orphans;
+pub mod progress;
+pub mod restores;
 pub mod settings;
 pub mod worker;
 
 pub use error::Error;
+pub use events::EventDeliverer;
 pub use gc::GarbageCollector;
+pub use inventory::InventoryWorker;
 pub use lifecycle::LifecycleWorker;
 pub use missing::ShardRepairer;
 use objects::Objects;
 pub use orphans::OrphanSweeper;
+pub use progress::Progress;
+pub use restores::RestoreTicker;
 pub use settings::Settings;
 pub use worker::{Step, Worker, WorkerState, WorkerStatus, Workers};
 
@@ -31,9 +42,12 @@ pub use worker::{Step, Worker, WorkerState, WorkerStatus, Workers};
 /// [`Settings::sole_repairer`].
 pub fn start(objects: &Objects, settings: &Settings) -> Workers {
     let workers = Workers::new(settings.throttle_percent);
+    workers.spawn(EventDeliverer::new(objects.clone(), &settings.events));
     workers.spawn(GarbageCollector::new(objects.clone(), settings.clone()));
+    workers.spawn(InventoryWorker::new(objects.clone(), settings));
     workers.spawn(LifecycleWorker::new(objects.clone(), settings));
     workers.spawn(OrphanSweeper::new(objects.clone(), settings.clone()));
+    workers.spawn(RestoreTicker::new(objects.clone(), settings));
     workers.spawn(ShardRepairer::new(objects.clone(), settings.clone()));
     workers
 }

@@ -1,11 +1,21 @@
 //! Every figure that the workers count: names, units and labels, in one place.
 
+use types::UnixMillis;
+
+use crate::Progress;
+
 /// Things that a worker has done. Counter, labels `worker` and `what` (`blob_collected`,
 /// `orphan_deleted`, `orphan_confirmed`, `shard_rebuilt`, `shard_found`, `object_expired`,
-/// `version_removed`, `upload_aborted`).
+/// `version_removed`, `version_transitioned`, `version_kept_by_lock`, `upload_aborted`,
+/// `lifecycle_failed`, `partition_ticked`, `event_delivered`, `event_dropped`, `inventory_delivered`).
 const DONE: &str = "shardlake_worker_done_total";
 /// Steps that failed. Counter, label `worker`.
 const ERRORS: &str = "shardlake_worker_errors_total";
+/// Things looked at in the round under way. Gauge, label `worker`; 0 between rounds.
+const ROUND_LOOKED_AT: &str = "shardlake_worker_round_looked_at";
+/// When the last whole round began and ended. Gauges, seconds since the Unix epoch, label `worker`.
+const LAST_ROUND_BEGAN: &str = "shardlake_worker_last_round_began_timestamp_seconds";
+const LAST_ROUND_ENDED: &str = "shardlake_worker_last_round_ended_timestamp_seconds";
 
 pub(crate) fn done(worker: &'static str, what: &'static str, count: u64) {
     metrics::counter!(DONE, "worker" => worker, "what" => what).increment(count);
@@ -13,4 +23,19 @@ pub(crate) fn done(worker: &'static str, what: &'static str, count: u64) {
 
 pub(crate) fn failed(worker: &'static str) {
     metrics::counter!(ERRORS, "worker" => worker).increment(1);
+}
+
+#[allow(clippy::cast_precision_loss, reason = "figures for people to read")]
+pub(crate) fn progress(worker: &'static str, progress: &Progress) {
+    if progress.round.is_none() && progress.last_round.is_none() {
+        return;
+    }
+    let looked_at = progress.round.as_ref().map_or(0, |round| round.looked_at);
+    metrics::gauge!(ROUND_LOOKED_AT, "worker" => worker).set(looked_at as f64);
+    if let Some(last) = &progress.last_round {
+        let seconds = |time: UnixMillis| time.0 as f64 / 1000.0;
+        metrics::gauge!(LAST_ROUND_BEGAN, "worker" => worker).set(seconds(last.began));
+        let ended = last.ended.unwrap_or(last.began);
+        metrics::gauge!(LAST_ROUND_ENDED, "worker" => worker).set(seconds(ended));
+    }
 }

@@ -22,9 +22,13 @@ use metastore::api::{IndexAnswer, IndexCommand, IndexQuery, IndexView, index::Re
 use objects::{Objects, RepairHint};
 use proto::shards::PutChunks;
 use tokio::sync::mpsc;
-use types::{BlobId, BlobRef, DiskId, GroupId, ShardId, WriteIntent};
+use types::{BlobId, BlobRef, DiskId, GroupId, ShardId, UnixMillis, WriteIntent};
 
-use crate::{Error, Settings, Step, Worker, metrics, orphans::ask_settled};
+use crate::{
+    Error, Settings, Step, Worker, metrics,
+    orphans::ask_settled,
+    progress::{Place, Progress, Rounds},
+};
 
 /// Repair rows of a page.
 const ROWS_MAX: u32 = 100;
@@ -35,7 +39,8 @@ const HINTS_MAX: usize = 4096;
 /// the damage, and a disk may be away for a moment.
 const HINT_TRIES_MAX: u8 = 3;
 
-/// The worker that gives blobs their missing shards back.
+/// The worker that gives blobs their missing shards back. A round is a walk over the repair rows,
+/// which are what it looks at; it counts shards `rebuilt` and `found`, and rows and hints `stuck`.
 pub struct ShardRepairer {
     objects: Objects,
     settings: Settings,
@@ -54,6 +59,7 @@ pub struct ShardRepairer {
     /// Rows of this walk that could not be repaired.
     stuck: u64,
     last_stuck: Option<String>,
+    rounds: Rounds,
 }
 
 /// What became of a rank.
@@ -88,7 +94,12 @@ impl ShardRepairer {
             found: 0,
             stuck: 0,
             last_stuck: None,
+            rounds: Rounds::default(),
         }
+    }
+
+    fn now(&self) -> UnixMillis {
+        UnixMillis(self.objects.clock().now_ms())
     }
 
     fn take_hints(&mut self) {
@@ -176,6 +187,7 @@ impl ShardRepairer {
     fn note_stuck(&mut self, blob: &BlobRef, error: &Error) {
         tracing::debug!(blob = %blob.id, %error, "a shard cannot be repaired now");
         self.stuck += 1;
+        self.rounds.count("stuck", 1);
         self.last_stuck = Some(error.to_string());
     }
 
@@ -183,10 +195,12 @@ impl ShardRepairer {
         let what = match repaired {
             Rank::Found => {
                 self.found += 1;
+                self.rounds.count("found", 1);
                 "shard_found"
             }
             Rank::Rebuilt => {
                 self.rebuilt += 1;
+                self.rounds.count("rebuilt", 1);
                 "shard_rebuilt"
             }
         };
@@ -321,6 +335,7 @@ impl ShardRepairer {
             IndexView::Repairs(rows) => rows,
             other => return Err(Error::view(&other)),
         };
+        self.rounds.look(rows.len() as u64);
         let last = rows.last().map(|row| row.blob.id);
         let full = rows.len() == ROWS_MAX as usize;
         self.rows.extend(rows.into_iter().map(|row| (group, row)));
@@ -352,10 +367,12 @@ impl Worker for ShardRepairer {
         }
         if !std::mem::replace(&mut self.walking, true) {
             self.waiting.append(&mut self.again);
+            self.rounds.end(self.now());
             return Ok(Step::Idle);
         }
         if self.at.is_none() {
             self.stuck = 0;
+            self.rounds.begin(self.now());
         }
         self.walking = self.next_page().await?;
         Ok(Step::More)
@@ -389,5 +406,14 @@ impl Worker for ShardRepairer {
             detail.push_str(&format!(", {} wait: {reason}", self.stuck));
         }
         (self.rebuilt + self.found, detail)
+    }
+
+    fn progress(&self) -> Progress {
+        let place = self.at.map(|(partition, after)| {
+            let after = after.map(|blob| blob.to_string()).unwrap_or_default();
+            Place::new(format!("partition {}", partition.0), &after)
+        });
+        let last_failure = self.last_stuck.clone();
+        Progress { last_failure, ..self.rounds.progress(place, self.now()) }
     }
 }

@@ -13,12 +13,16 @@ use objects::Objects;
 use proto::shards::{ShardEntry, ShardState};
 use types::{BlobId, DiskId, DiskState, ShardId, UnixMillis, WriteIntent};
 
-use crate::{Error, Settings, Step, Worker, metrics};
+use crate::{
+    Error, Settings, Step, Worker, metrics,
+    progress::{Place, Progress, Rounds},
+};
 
 /// Shards of one step.
 const SHARDS_MAX: u32 = 1000;
 
-/// The worker that deletes what no commit followed, and confirms what one did.
+/// The worker that deletes what no commit followed, and confirms what one did. What it looks at
+/// are shards; it counts those `deleted` and `confirmed`, and `skipped_disks`.
 pub struct OrphanSweeper {
     objects: Objects,
     settings: Settings,
@@ -28,12 +32,25 @@ pub struct OrphanSweeper {
     confirmed: u64,
     /// Disks of this round that did not answer.
     skipped: u64,
+    rounds: Rounds,
 }
 
 impl OrphanSweeper {
     /// A sweeper over this object layer's metadata and disks.
     pub fn new(objects: Objects, settings: Settings) -> Self {
-        Self { objects, settings, at: None, deleted: 0, confirmed: 0, skipped: 0 }
+        Self {
+            objects,
+            settings,
+            at: None,
+            deleted: 0,
+            confirmed: 0,
+            skipped: 0,
+            rounds: Rounds::default(),
+        }
+    }
+
+    fn now(&self) -> UnixMillis {
+        UnixMillis(self.objects.clock().now_ms())
     }
 
     fn disk_after(&self, disk: Option<DiskId>) -> Option<DiskId> {
@@ -46,7 +63,7 @@ impl OrphanSweeper {
     async fn sweep(&mut self, disk: DiskId, after: Option<ShardId>) -> Result<bool, Error> {
         let page = self.objects.shards().inventory(disk, after, SHARDS_MAX).await?;
         let last = page.last().map(|entry| entry.shard);
-        let now = UnixMillis(self.objects.clock().now_ms());
+        let now = self.now();
         let old = |entry: &ShardEntry| {
             let until = entry.intent.deadline.plus(self.settings.orphan_grace_ms);
             entry.state == ShardState::Pending && until < now
@@ -64,13 +81,16 @@ impl OrphanSweeper {
         if deleted > 0 {
             self.objects.shards().delete(disk, delete).await?;
             self.deleted += deleted;
+            self.rounds.count("deleted", deleted);
             metrics::done(self.name(), "orphan_deleted", deleted);
         }
         if confirmed > 0 {
             self.objects.shards().confirm(disk, confirm).await?;
             self.confirmed += confirmed;
+            self.rounds.count("confirmed", confirmed);
             metrics::done(self.name(), "orphan_confirmed", confirmed);
         }
+        self.rounds.look(page.len() as u64);
         let at_end = page.len() < SHARDS_MAX as usize;
         self.at = Some((disk, last.or(after)));
         Ok(at_end)
@@ -118,6 +138,7 @@ impl Worker for OrphanSweeper {
             None => match self.disk_after(None) {
                 Some(disk) => {
                     self.skipped = 0;
+                    self.rounds.begin(self.now());
                     (disk, None)
                 }
                 None => return Ok(Step::Idle),
@@ -129,6 +150,7 @@ impl Worker for OrphanSweeper {
             Err(Error::Shard(error)) => {
                 tracing::debug!(%disk, %error, "the sweep leaves a disk out");
                 self.skipped += 1;
+                self.rounds.count("skipped_disks", 1);
                 true
             }
             Err(error) => return Err(error),
@@ -137,6 +159,9 @@ impl Worker for OrphanSweeper {
             return Ok(Step::More);
         }
         self.at = self.disk_after(Some(disk)).map(|next| (next, None));
+        if self.at.is_none() {
+            self.rounds.end(self.now());
+        }
         Ok(if self.at.is_some() { Step::More } else { Step::Idle })
     }
 
@@ -156,5 +181,13 @@ impl Worker for OrphanSweeper {
         let detail =
             format!("{place}: {} deleted, {} confirmed{skipped}", self.deleted, self.confirmed);
         (self.deleted + self.confirmed, detail)
+    }
+
+    fn progress(&self) -> Progress {
+        let place = self.at.map(|(disk, after)| {
+            let after = after.map(|shard| shard.blob.to_string()).unwrap_or_default();
+            Place::new(format!("disk {disk}"), &after)
+        });
+        self.rounds.progress(place, self.now())
     }
 }

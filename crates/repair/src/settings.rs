@@ -13,8 +13,15 @@ pub struct Settings {
     pub orphan_interval_ms: u64,
     /// How often the repair rows are looked at when nothing could be done.
     pub repair_interval_ms: u64,
-    /// How long a day of lifecycle rules is: 24 hours. Tests make it seconds.
+    /// How often the worker looks whether somebody has asked for an inventory.
+    pub inventory_interval_ms: u64,
+    /// How often idle index partitions are asked whether a restore is to begin or to end; sooner
+    /// where days are short.
+    pub restore_interval_ms: u64,
+    /// How long a day of lifecycle rules and inventories is: 24 hours. Tests make it seconds.
     pub lifecycle_day_ms: u64,
+    /// How events are delivered, and to whom.
+    pub events: crate::events::Settings,
     /// Whether no other process of the cluster repairs shards at the same time. Only then
     /// may a corrupt shard be replaced with the help of other corrupt ones (their good
     /// stripes): two repairers that each lean on the shard that the other one deletes would
@@ -32,7 +39,10 @@ impl Default for Settings {
             garbage_interval_ms: 60 * 1000,
             orphan_interval_ms: 6 * 3600 * 1000,
             repair_interval_ms: 3 * 1000,
+            inventory_interval_ms: 3 * 1000,
+            restore_interval_ms: 5 * 1000,
             lifecycle_day_ms: 24 * 3600 * 1000,
+            events: crate::events::Settings::default(),
             sole_repairer: true,
             throttle_percent: 100,
         }

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::{sync::watch, task::JoinHandle};
 
-use crate::{Error, metrics};
+use crate::{Error, Progress, metrics};
 
 /// The first rest after a failed step; it doubles with each further failure.
 const BACK_OFF_MIN: Duration = Duration::from_secs(1);
@@ -46,6 +46,11 @@ pub trait Worker: Send + 'static {
 
     /// Things done since the process began, and one line about what it is at.
     fn status(&self) -> (u64, String);
+
+    /// How far its round is; nothing for a worker that has no rounds.
+    fn progress(&self) -> Progress {
+        Progress::default()
+    }
 }
 
 /// What a worker is doing.
@@ -75,6 +80,8 @@ pub struct WorkerStatus {
     pub rate_per_s: f64,
     /// One line about what it is at.
     pub detail: String,
+    /// How far its round is, for machines.
+    pub progress: Progress,
     /// Rest after each step, in per cent of its time.
     pub throttle_percent: u32,
     /// Failed steps in a row.
@@ -117,6 +124,7 @@ impl Workers {
             done: 0,
             rate_per_s: 0.0,
             detail: String::new(),
+            progress: Progress::default(),
             throttle_percent: self.throttle_percent,
             errors: 0,
             last_error: None,
@@ -209,9 +217,12 @@ impl Run {
     fn note(&mut self, worker: &dyn Worker, result: &Result<Step, Error>, took: Duration) {
         self.working += took;
         let (done, detail) = worker.status();
+        let progress = worker.progress();
+        metrics::progress(worker.name(), &progress);
         let mut status = self.status.lock();
         status.done = done;
         status.detail = detail;
+        status.progress = progress;
         #[allow(clippy::cast_precision_loss, reason = "a rate for people to read")]
         let rate = done as f64 / self.working.as_secs_f64().max(1e-3);
         status.rate_per_s = rate;
@@ -288,6 +299,10 @@ mod tests {
         fn status(&self) -> (u64, String) {
             (self.done, format!("step {}", self.done))
         }
+
+        fn progress(&self) -> Progress {
+            Progress { eta_ms: Some(self.done), ..Progress::default() }
+        }
     }
 
     fn scripted() -> (mpsc::Sender<Result<Step, Error>>, mpsc::Receiver<()>, Scripted) {
@@ -315,6 +330,7 @@ mod tests {
         seen.recv().await.expect("it ran");
         let status = until(&workers, |status| status.done == 1).await;
         assert_eq!((status.name, status.detail.as_str()), ("scripted", "step 1"));
+        assert_eq!(status.progress.eta_ms, Some(1));
 
         let began = tokio::time::Instant::now();
         for failures in 1..=3 {

@@ -30,7 +30,8 @@ fn worker(objects: &Objects) -> LifecycleWorker {
 async fn set(objects: &Objects, rules: impl IntoIterator<Item = Rule>) {
     let named =
         |(number, rule): (usize, Rule)| Rule { id: number.to_string(), enabled: true, ..rule };
-    let rules = Lifecycle { rules: rules.into_iter().enumerate().map(named).collect() };
+    let rules = rules.into_iter().enumerate().map(named).collect();
+    let rules = Lifecycle { rules, ..Lifecycle::default() };
     assert_eq!(rules.check(), Ok(()));
     objects
         .set_bucket_config(BUCKET, ConfigKind::Lifecycle, Some(rules.encode().into()))
@@ -57,6 +58,7 @@ async fn delete(objects: &Objects, key: &str) {
         version: None,
         condition: Condition::None,
         bypass_governance: false,
+        origin: Default::default(),
     };
     objects.delete(delete).await.expect("up");
 }
@@ -122,7 +124,13 @@ async fn versions_markers_and_locks() {
     }
     put(&objects, "n-held", &content(1, 10)).await.expect("up");
     objects
-        .update(BUCKET, "n-held", None, metastore::api::index::ObjectUpdate::LegalHold(true))
+        .update(
+            BUCKET,
+            "n-held",
+            None,
+            metastore::api::index::ObjectUpdate::LegalHold(true),
+            Default::default(),
+        )
         .await
         .expect("held");
     for number in 0..2 {
@@ -158,7 +166,13 @@ async fn uploads_are_aborted_and_tags_decide() {
     put(&objects, "tagged", &content(1, 10)).await.expect("up");
     put(&objects, "plain", &content(1, 10)).await.expect("up");
     objects
-        .update(BUCKET, "tagged", None, metastore::api::index::ObjectUpdate::Tags(tags.clone()))
+        .update(
+            BUCKET,
+            "tagged",
+            None,
+            metastore::api::index::ObjectUpdate::Tags(tags.clone()),
+            Default::default(),
+        )
         .await
         .expect("there");
     set(

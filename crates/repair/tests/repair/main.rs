@@ -1,10 +1,14 @@
 //! The workers over a cluster in memory, step by step: no timers, no races.
 
 mod collecting;
+mod delivering;
 mod expiring;
+mod listing;
+mod receiver;
 mod repairing;
 mod running;
 mod sweeping;
+mod transitions;
 
 #[path = "../../../objects/tests/objects/support.rs"]
 mod support;

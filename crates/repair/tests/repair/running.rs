@@ -30,7 +30,10 @@ async fn the_workers_run_by_themselves() {
     tokio::time::timeout(Duration::from_secs(600), done).await.expect("repaired and collected");
     let list = workers.list();
     let names: Vec<_> = list.iter().map(|worker| worker.name).collect();
-    assert_eq!(names, ["garbage", "lifecycle", "orphans", "repair"]);
+    assert_eq!(
+        names,
+        ["events", "garbage", "inventory", "lifecycle", "orphans", "repair", "restores"]
+    );
     assert!(list.iter().all(|worker| worker.state != WorkerState::BackingOff), "{list:?}");
     workers.shutdown().await;
 }
