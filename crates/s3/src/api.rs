@@ -5,13 +5,14 @@ use s3s::dto::*;
 use sha2::{Digest, Sha256};
 use types::UnixMillis;
 
-use crate::{Settings, text, versioned_buckets::VersionedBuckets};
+use crate::{Settings, rename::Renames, text, versioned_buckets::VersionedBuckets};
 
 /// What every operation works with.
 pub(crate) struct Api {
     pub(crate) objects: Objects,
     pub(crate) settings: Settings,
     pub(crate) versioned: VersionedBuckets,
+    pub(crate) renames: Renames,
 }
 
 impl Api {

@@ -85,7 +85,8 @@ fn shown(asked: &[&str], head: &ObjectHead) -> GetObjectAttributesOutput {
             ObjectAttributes::ETAG => output.e_tag = Some(text::etag(head.etag)),
             ObjectAttributes::OBJECT_SIZE => output.object_size = Some(signed(head.size)),
             ObjectAttributes::STORAGE_CLASS => {
-                output.storage_class = Some(StorageClass::from_static(StorageClass::STANDARD));
+                let class = head.attributes.class.as_str();
+                output.storage_class = Some(StorageClass::from_static(class));
             }
             _ => {}
         }

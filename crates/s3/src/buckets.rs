@@ -1,12 +1,14 @@
 //! Buckets: create, delete, head, list, location.
 
+use bytes::Bytes;
+use metastore::api::root::ConfigKind;
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, dto::*};
 use types::{BucketLock, BucketSettings, Versioning};
 
 use crate::{
     api::Api,
     errors::{from_objects, invalid_argument, not_implemented},
-    text,
+    tagging, text,
 };
 
 /// Buckets of one page if the client names no number.
@@ -21,13 +23,12 @@ pub(crate) async fn create_bucket(
     request: S3Request<CreateBucketInput>,
 ) -> S3Result<S3Response<CreateBucketOutput>> {
     let input = request.input;
-    if let Some(configuration) = &input.create_bucket_configuration {
+    let mut tags = None;
+    if let Some(configuration) = input.create_bucket_configuration {
         if configuration.bucket.is_some() || configuration.location.is_some() {
             return Err(not_implemented("A directory bucket"));
         }
-        if configuration.tags.as_ref().is_some_and(|tags| !tags.is_empty()) {
-            return Err(not_implemented("Tagging a bucket while creating it"));
-        }
+        tags = tagging::bucket_tags(configuration.tags.unwrap_or_default())?;
         if let Some(location) = &configuration.location_constraint
             && !location.as_str().is_empty()
             && location.as_str() != api.settings.region
@@ -52,10 +53,25 @@ pub(crate) async fn create_bucket(
         _ => BucketSettings::default(),
     };
     api.objects.create_bucket(&input.bucket, initial).await.map_err(from_objects)?;
+    if tags.is_some() {
+        tag_or_delete(api, &input.bucket, tags).await?;
+    }
     Ok(S3Response::new(CreateBucketOutput {
         location: Some(format!("/{}", input.bucket)),
         ..Default::default()
     }))
+}
+
+/// Tags the bucket that this request has made. If that fails the bucket is deleted again, so that
+/// the request can be repeated; only a crash in between leaves it without its tags.
+async fn tag_or_delete(api: &Api, bucket: &str, tags: Option<Bytes>) -> S3Result {
+    let tagged = api.objects.set_bucket_config(bucket, ConfigKind::Tagging, tags).await;
+    let Err(error) = tagged else { return Ok(()) };
+    // Not if somebody has put something into it meanwhile: then it is in use.
+    if let Err(error) = api.objects.delete_bucket(bucket).await {
+        tracing::warn!(%error, bucket, "a new bucket is left without the tags of its request");
+    }
+    Err(from_objects(error))
 }
 
 /// `DELETE /bucket`: only an empty one.

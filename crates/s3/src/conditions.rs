@@ -111,6 +111,14 @@ enum Failed {
 }
 
 impl ReadConditions {
+    /// Whether nothing is asked.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.if_match.is_none()
+            && self.if_none_match.is_none()
+            && self.if_modified_since.is_none()
+            && self.if_unmodified_since.is_none()
+    }
+
     /// 412 or 304 if a condition does not hold.
     pub(crate) fn check_read(&self, head: &ObjectHead) -> S3Result {
         match self.failed(head) {
@@ -211,6 +219,7 @@ mod tests {
             attributes: Attributes::default(),
             checksum: None,
             content: Content::Inline(bytes::Bytes::new()),
+            restore: None,
         }
     }
 

@@ -17,7 +17,7 @@ use crate::{
     conditions::{self, ReadConditions, source_conditions},
     delete_marker,
     errors::{from_objects, invalid_argument, invalid_request, not_implemented},
-    lifecycle, metadata, multipart, object_lock, origin, text, versioning,
+    lifecycle, metadata, multipart, object_lock, origin, storage_class, text, versioning,
 };
 
 /// The most one copy may read: as on AWS, more needs UploadPartCopy.
@@ -51,6 +51,7 @@ impl Source {
             let head = api.objects.head(&self.bucket, &self.key, self.version).await;
             let head = head.map_err(|error| delete_marker::of_copy_source(error, self.version))?;
             self.conditions.check_copy_source(&head)?;
+            storage_class::require_readable(&head, api.clock_now())?;
             let bytes = match range {
                 None => head.size,
                 Some((_, last)) if last >= head.size => {
@@ -93,8 +94,8 @@ struct Changes {
     /// Never copied.
     lock: ObjectLock,
     algorithm: Option<Algorithm>,
-    /// Whether the request names a storage class, be it the same.
-    storage_class: bool,
+    /// Never copied: STANDARD unless the request names one, be it the same.
+    class: Option<types::StorageClass>,
 }
 
 impl Changes {
@@ -120,7 +121,10 @@ impl Changes {
                 Some(name) => Some(checksum::parse_name(name.as_str())?),
                 None => None,
             },
-            storage_class: input.storage_class.is_some(),
+            class: match headers.get(storage_class::HEADER) {
+                Some(_) => Some(storage_class::of_headers(&headers)?),
+                None => None,
+            },
         })
     }
 
@@ -129,7 +133,7 @@ impl Changes {
         self.metadata.is_some()
             || self.redirect.is_some()
             || self.algorithm.is_some()
-            || self.storage_class
+            || self.class.is_some()
     }
 
     /// The attributes of the copy.
@@ -141,6 +145,7 @@ impl Changes {
         }
         attributes.tags = self.tags.unwrap_or_else(|| source.tags.clone());
         attributes.lock = self.lock;
+        attributes.class = self.class.unwrap_or_default();
         attributes
     }
 }
@@ -264,6 +269,7 @@ mod tests {
                 }),
                 legal_hold: Some(true),
             },
+            class: types::StorageClass::Glacier,
         };
         attributes.system.insert(metadata::REDIRECT.to_owned(), format!("/{word}"));
         attributes
@@ -271,28 +277,33 @@ mod tests {
 
     #[test]
     fn what_a_copy_takes_over() {
-        let none = Changes {
+        let none = || Changes {
             metadata: None,
             tags: None,
             redirect: None,
             lock: ObjectLock::default(),
             algorithm: None,
-            storage_class: false,
+            class: None,
         };
         let source = attributes("source");
-        assert!(!none.allow_onto_itself());
-        let copied = none.apply(&source);
+        assert!(!none().allow_onto_itself());
+        let copied = none().apply(&source);
         assert_eq!((&copied.user, &copied.tags), (&source.user, &source.tags));
         assert_eq!(copied.system.get("content-type").map(String::as_str), Some("source"));
         assert_eq!(copied.system.get(metadata::REDIRECT), None);
         assert_eq!(copied.lock, ObjectLock::default());
+        assert_eq!(copied.class, types::StorageClass::Standard);
+        let class = Some(types::StorageClass::OnezoneIa);
+        let moved = Changes { class, ..none() };
+        assert!(moved.allow_onto_itself());
+        assert_eq!(Some(moved.apply(&source).class), class);
         let all = Changes {
             metadata: Some(Attributes { tags: BTreeMap::new(), ..attributes("new") }),
             tags: Some(BTreeMap::new()),
             redirect: Some("/there".to_owned()),
             lock: ObjectLock { retention: None, legal_hold: Some(false) },
             algorithm: None,
-            storage_class: false,
+            class: None,
         };
         assert!(all.allow_onto_itself());
         let replaced = all.apply(&source);

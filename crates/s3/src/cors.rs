@@ -14,7 +14,8 @@ use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, dto::*};
 
 use crate::{
     api::Api,
-    errors::{custom, from_objects},
+    errors::{custom, from_objects, with_elements},
+    host::Place,
     response::{ResponseBody, empty},
     text,
 };
@@ -148,18 +149,22 @@ impl CrossOrigin {
 /// `OPTIONS`: 200 with what is allowed, or 403.
 pub(crate) async fn preflight(
     api: &Api,
-    bucket: Option<&str>,
+    place: &Place,
     asked: Option<&CrossOrigin>,
 ) -> S3Result<Response<ResponseBody>> {
     let bad = |message: String| custom("BadRequest", StatusCode::BAD_REQUEST, message);
-    let forbidden = |message| custom("AccessForbidden", StatusCode::FORBIDDEN, message);
     let Some(asked) = asked else {
         return Err(bad("Insufficient information. Origin request header needed.".to_owned()));
     };
     if !METHODS.contains(&asked.method.as_str()) {
         return Err(bad(format!("Invalid Access-Control-Request-Method: {}", asked.method)));
     }
-    let rules = match bucket {
+    let forbidden = |message| {
+        let kind = if place.is_bucket { "BUCKET" } else { "OBJECT" };
+        let elements = [("Method", asked.method.as_str()), ("ResourceType", kind)];
+        with_elements(custom("AccessForbidden", StatusCode::FORBIDDEN, message), &elements)
+    };
+    let rules = match place.bucket.as_deref() {
         Some(bucket) => rules_of(api, bucket).await,
         None => Err(objects::Error::NoSuchBucket(String::new())),
     };

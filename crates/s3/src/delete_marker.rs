@@ -9,7 +9,7 @@ use s3s::{S3Error, S3ErrorCode};
 use types::{UnixMillis, Version};
 
 use crate::{
-    errors::{from_objects, invalid_request},
+    errors::{from_objects, invalid_request, with_elements},
     text,
 };
 
@@ -71,7 +71,7 @@ fn not_allowed(mut headers: HeaderMap) -> S3Error {
         "The specified method is not allowed against this resource.",
     );
     error.set_headers(headers);
-    error
+    with_elements(error, &[("ResourceType", "DeleteMarker")])
 }
 
 #[cfg(test)]

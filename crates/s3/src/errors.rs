@@ -2,11 +2,11 @@
 //!
 //! Codes and texts: the list of error codes in the Amazon S3 API reference.
 
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use objects::{BodyError, Error};
 use s3s::{S3Error, S3ErrorCode};
 
-use crate::delete_marker;
+use crate::{delete_marker, storage_class, text};
 
 /// An error with an AWS code that s3s has no name for.
 pub(crate) fn custom(
@@ -16,6 +16,26 @@ pub(crate) fn custom(
 ) -> S3Error {
     let mut error = S3Error::with_message(S3ErrorCode::Custom(code.into()), message);
     error.set_status_code(status);
+    error
+}
+
+/// The response header in which an error carries more elements for its XML; it is taken off again
+/// (`response::complete_error`).
+pub(crate) const ELEMENTS: HeaderName = HeaderName::from_static("x-shardlake-error-elements");
+
+/// The error with more elements in its XML, as AWS has them for some codes.
+pub(crate) fn with_elements(mut error: S3Error, elements: &[(&str, &str)]) -> S3Error {
+    let xml: String = elements
+        .iter()
+        .map(|(name, text)| format!("<{name}>{}</{name}>", text::escape_html(text)))
+        .collect();
+    // A text that no header can carry is left out: it only explains.
+    if let Ok(value) = HeaderValue::from_bytes(xml.as_bytes()) {
+        let mut headers = error.headers().cloned().unwrap_or_default();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+        headers.insert(ELEMENTS, value);
+        error.set_headers(headers);
+    }
     error
 }
 
@@ -73,6 +93,14 @@ pub(crate) fn from_objects(error: Error) -> S3Error {
             S3ErrorCode::InvalidBucketState,
             "The request is not valid for the current state of the bucket.",
         ),
+        Error::BucketVersioned => not_implemented(
+            "Renaming an object in a bucket whose versioning was ever enabled (AWS renames only in \
+             directory buckets, which have no versions; copy the object and delete it instead)",
+        ),
+        Error::Archived | Error::NotArchived => storage_class::invalid_state(),
+        Error::RestoreInProgress(_) => {
+            with(S3ErrorCode::RestoreAlreadyInProgress, "Object restore is already in progress")
+        }
         Error::NoSuchUpload => with(
             S3ErrorCode::NoSuchUpload,
             "The specified upload does not exist. The upload ID may be invalid, or the upload may \
@@ -208,7 +236,7 @@ pub(crate) fn into_body(error: &S3Error) -> BodyError {
 
 #[cfg(test)]
 mod tests {
-    use types::{UnixMillis, Version};
+    use types::{Restore, UnixMillis, Version};
 
     use super::*;
 
@@ -229,6 +257,14 @@ mod tests {
             (Error::NoLock, "InvalidRequest", 400),
             (Error::BucketState, "InvalidBucketState", 409),
             (Error::Replaced, "ServiceUnavailable", 503),
+            (Error::BucketVersioned, "NotImplemented", 501),
+            (Error::Archived, "InvalidObjectState", 403),
+            (Error::NotArchived, "InvalidObjectState", 403),
+            (
+                Error::RestoreInProgress(Restore { ready: UnixMillis(1), expires: UnixMillis(2) }),
+                "RestoreAlreadyInProgress",
+                409,
+            ),
             (Error::NoSuchUpload, "NoSuchUpload", 404),
             (Error::PreconditionFailed, "PreconditionFailed", 412),
             (Error::InvalidPart { number: 3 }, "InvalidPart", 400),

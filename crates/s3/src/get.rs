@@ -24,7 +24,7 @@ use crate::{
     conditions::{ReadConditions, read_conditions},
     delete_marker,
     errors::{custom, from_objects, invalid_argument, invalid_range, invalid_request},
-    lifecycle, metadata, object_lock, text, versioning,
+    lifecycle, metadata, object_lock, storage_class, text, versioning,
 };
 
 /// How often a read begins again because the object was replaced under it.
@@ -130,7 +130,7 @@ impl Found {
 
 /// Says in an output what GET and HEAD say in the same words.
 macro_rules! set_found {
-    ($output:ident, $asked:ident, $found:ident, $version_id:expr, $expiration:expr) => {{
+    ($output:ident, $asked:ident, $found:ident, $version_id:expr, $expiration:expr, $now:expr) => {{
         let head = &$found.head;
         let lock = &head.attributes.lock;
         $output.accept_ranges = Some("bytes".to_owned());
@@ -140,6 +140,8 @@ macro_rules! set_found {
         $output.last_modified = Some(text::timestamp(head.modified));
         $output.version_id = $version_id;
         $output.expiration = $expiration;
+        $output.storage_class = storage_class::header(head.attributes.class);
+        $output.restore = storage_class::restore_header(head.restore, $now);
         $output.tag_count = i32::try_from(head.attributes.tags.len()).ok().filter(|it| *it > 0);
         $output.parts_count = $found.part.as_ref().map(|_| i32::from(head.etag.parts));
         $output.object_lock_mode =
@@ -180,7 +182,7 @@ pub(crate) async fn get_object(
         body: Some(StreamingBlob::from(s3s::Body::http_body_unsync(body))),
         ..Default::default()
     };
-    set_found!(output, asked, found, version_id, expiration);
+    set_found!(output, asked, found, version_id, expiration, api.clock_now());
     Ok(S3Response::with_headers(output, found.headers(&asked)))
 }
 
@@ -194,7 +196,7 @@ pub(crate) async fn head_object(
     let version_id = versioning::of_read(api, &asked.bucket, &found.head).await?;
     let expiration = expiration(api, &asked, &found.head).await;
     let mut output = HeadObjectOutput::default();
-    set_found!(output, asked, found, version_id, expiration);
+    set_found!(output, asked, found, version_id, expiration, api.clock_now());
     Ok(S3Response::with_headers(output, found.headers(&asked)))
 }
 
@@ -205,6 +207,7 @@ async fn open(api: &Api, asked: &Asked) -> S3Result<(Found, Stream)> {
     let mut tries = 0;
     loop {
         let found = find(api, asked).await?;
+        storage_class::require_readable(&found.head, api.clock_now())?;
         if found.length() == 0 && found.head.size > 0 {
             // A part without bytes: no range says that.
             return Ok((found, stream::empty().boxed()));

@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use s3s::{S3, S3Request, S3Response, S3Result, dto::*};
 
 use crate::{
-    api::Api, attributes, buckets, copy, cors, delete, errors::not_implemented, get, lifecycle,
-    list, list_uploads, list_versions, logging, multipart, object_lock, put, tagging, versioning,
-    website,
+    api::Api, attributes, buckets, copy, cors, delete, errors::not_implemented, get, inventory,
+    lifecycle, list, list_uploads, list_versions, logging, multipart, notification, object_lock,
+    put, rename, restore, tagging, versioning, website,
 };
 
 /// The [`Api`] as s3s calls it.
@@ -69,6 +69,8 @@ operations! {
     delete::delete_object(DeleteObjectInput) -> DeleteObjectOutput;
     delete::delete_objects(DeleteObjectsInput) -> DeleteObjectsOutput;
     copy::copy_object(CopyObjectInput) -> CopyObjectOutput;
+    rename::rename_object(RenameObjectInput) -> RenameObjectOutput;
+    restore::restore_object(RestoreObjectInput) -> RestoreObjectOutput;
     copy::upload_part_copy(UploadPartCopyInput) -> UploadPartCopyOutput;
     list::list_objects(ListObjectsInput) -> ListObjectsOutput;
     list::list_objects_v2(ListObjectsV2Input) -> ListObjectsV2Output;
@@ -85,8 +87,14 @@ operations! {
     lifecycle::put_bucket_lifecycle_configuration(PutBucketLifecycleConfigurationInput) -> PutBucketLifecycleConfigurationOutput;
     lifecycle::get_bucket_lifecycle_configuration(GetBucketLifecycleConfigurationInput) -> GetBucketLifecycleConfigurationOutput;
     lifecycle::delete_bucket_lifecycle(DeleteBucketLifecycleInput) -> DeleteBucketLifecycleOutput;
+    inventory::put_bucket_inventory_configuration(PutBucketInventoryConfigurationInput) -> PutBucketInventoryConfigurationOutput;
+    inventory::get_bucket_inventory_configuration(GetBucketInventoryConfigurationInput) -> GetBucketInventoryConfigurationOutput;
+    inventory::delete_bucket_inventory_configuration(DeleteBucketInventoryConfigurationInput) -> DeleteBucketInventoryConfigurationOutput;
+    inventory::list_bucket_inventory_configurations(ListBucketInventoryConfigurationsInput) -> ListBucketInventoryConfigurationsOutput;
     logging::put_bucket_logging(PutBucketLoggingInput) -> PutBucketLoggingOutput;
     logging::get_bucket_logging(GetBucketLoggingInput) -> GetBucketLoggingOutput;
+    notification::put_bucket_notification_configuration(PutBucketNotificationConfigurationInput) -> PutBucketNotificationConfigurationOutput;
+    notification::get_bucket_notification_configuration(GetBucketNotificationConfigurationInput) -> GetBucketNotificationConfigurationOutput;
     website::put_bucket_website(PutBucketWebsiteInput) -> PutBucketWebsiteOutput;
     website::get_bucket_website(GetBucketWebsiteInput) -> GetBucketWebsiteOutput;
     website::delete_bucket_website(DeleteBucketWebsiteInput) -> DeleteBucketWebsiteOutput;
@@ -109,6 +117,7 @@ mod tests {
             "create_multipart_upload",
             "delete_bucket",
             "delete_bucket_cors",
+            "delete_bucket_inventory_configuration",
             "delete_bucket_lifecycle",
             "delete_bucket_tagging",
             "delete_bucket_website",
@@ -116,9 +125,11 @@ mod tests {
             "delete_object_tagging",
             "delete_objects",
             "get_bucket_cors",
+            "get_bucket_inventory_configuration",
             "get_bucket_lifecycle_configuration",
             "get_bucket_location",
             "get_bucket_logging",
+            "get_bucket_notification_configuration",
             "get_bucket_tagging",
             "get_bucket_versioning",
             "get_bucket_website",
@@ -130,6 +141,7 @@ mod tests {
             "get_object_tagging",
             "head_bucket",
             "head_object",
+            "list_bucket_inventory_configurations",
             "list_buckets",
             "list_multipart_uploads",
             "list_object_versions",
@@ -137,8 +149,10 @@ mod tests {
             "list_objects_v2",
             "list_parts",
             "put_bucket_cors",
+            "put_bucket_inventory_configuration",
             "put_bucket_lifecycle_configuration",
             "put_bucket_logging",
+            "put_bucket_notification_configuration",
             "put_bucket_tagging",
             "put_bucket_versioning",
             "put_bucket_website",
@@ -147,6 +161,8 @@ mod tests {
             "put_object_lock_configuration",
             "put_object_retention",
             "put_object_tagging",
+            "rename_object",
+            "restore_object",
             "upload_part",
             "upload_part_copy",
         ];

@@ -4,8 +4,8 @@
 //! Reading order: [`service`] (one request in, one response out), `implemented` (which operations
 //! exist), `api` (what they work with), then one file per verb family (`buckets`, `versioning`, `put`, `get`, `delete`,
 //! `copy`, `list`, `list_versions`, `multipart`, `list_uploads`, `attributes`, `tagging`,
-//! `object_lock`, `lifecycle`, `logging`), then what they share: `body` and `hashing` (where bytes come from and how
-//! they are verified), `checksum`, `range`, `conditions`, `metadata`, `delete_marker`,
+//! `object_lock`, `restore`, `rename`, `lifecycle`, `logging`, `notification`, `inventory`), then what they share: `body` and `hashing` (where bytes come from and how
+//! they are verified), `checksum`, `range`, `conditions`, `metadata`, `storage_class`, `delete_marker`,
 //! `unsupported` (what is refused with 501 instead of being ignored), `own_xml` and `errors`.
 //! Beside the API lie `cors`, `website`, `post_form` and `access_log`; [`operations`] lists what works of the
 //! whole model.
@@ -30,7 +30,9 @@ mod get;
 mod hashing;
 mod host;
 mod implemented;
+mod inventory;
 mod known_xml;
+mod last_chunk;
 mod lifecycle;
 mod list;
 mod list_uploads;
@@ -38,6 +40,7 @@ mod list_versions;
 mod logging;
 mod metadata;
 mod multipart;
+mod notification;
 mod object_lock;
 pub mod operations;
 mod origin;
@@ -45,9 +48,12 @@ mod own_xml;
 mod post_form;
 mod put;
 mod range;
+mod rename;
 mod response;
+mod restore;
 pub mod service;
 mod settings;
+mod storage_class;
 mod tagging;
 mod text;
 mod unsupported;
@@ -58,4 +64,4 @@ mod website;
 pub use access_log::RemoteAddress;
 pub use response::{Operation, ResponseBody};
 pub use service::S3Service;
-pub use settings::{RootCredentials, Settings, SettingsError};
+pub use settings::{RestoreTiers, RootCredentials, Settings, SettingsError};

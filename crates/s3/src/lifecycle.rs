@@ -1,8 +1,9 @@
-//! Lifecycle rules of a bucket. What expires runs (`repair::lifecycle`); transitions between
-//! storage classes do not exist here, so a rule that asks for one is refused.
+//! Lifecycle rules of a bucket, as requests and answers write them. `repair::lifecycle` does what
+//! they say.
 
 use ::lifecycle::{
-    Calendar, Filter, Invalid, Lifecycle, NoncurrentExpiration, Rule, State, Subject, When,
+    Calendar, Filter, Invalid, Lifecycle, NoncurrentExpiration, NoncurrentTransition, Rule, State,
+    Subject, TransitionMinimum, When,
 };
 use metastore::api::root::ConfigKind;
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, dto::*};
@@ -11,12 +12,9 @@ use types::{ObjectHead, UnixMillis};
 
 use crate::{
     api::Api,
-    errors::{custom, from_objects, invalid_argument, not_implemented},
+    errors::{custom, from_objects, invalid_argument},
     text,
 };
-
-/// What AWS says since transitions of small objects have to be asked for.
-const MINIMUM: &str = TransitionDefaultMinimumObjectSize::ALL_STORAGE_CLASSES_128K;
 
 /// `x-amz-expiration`: when rules will end the current object of a key, and which one first.
 pub(crate) async fn expiration(
@@ -33,6 +31,7 @@ pub(crate) async fn expiration(
         size: head.size,
         tags: &head.attributes.tags,
         made: head.modified,
+        class: Some(head.attributes.class),
         state: State::Current,
     };
     let calendar = Calendar::with_day_ms(api.settings.lifecycle_day_ms);
@@ -47,25 +46,18 @@ pub(crate) async fn put_bucket_lifecycle_configuration(
     request: S3Request<PutBucketLifecycleConfigurationInput>,
 ) -> S3Result<S3Response<PutBucketLifecycleConfigurationOutput>> {
     let input = request.input;
-    if input.transition_default_minimum_object_size.is_some_and(|it| it.as_str() != MINIMUM) {
-        return Err(not_implemented(
-            "The header x-amz-transition-default-minimum-object-size with another value than \
-             all_storage_classes_128K",
-        ));
-    }
+    let minimum = parse_minimum(input.transition_default_minimum_object_size.as_ref())?;
     let Some(configuration) = input.lifecycle_configuration else {
         return Err(S3Error::new(S3ErrorCode::MalformedXML));
     };
-    let rules = parse(configuration.rules)?;
+    let rules = Lifecycle { minimum, ..parse(configuration.rules)? };
     rules.check().map_err(invalid)?;
     api.objects
         .set_bucket_config(&input.bucket, ConfigKind::Lifecycle, Some(rules.encode().into()))
         .await
         .map_err(from_objects)?;
     Ok(S3Response::new(PutBucketLifecycleConfigurationOutput {
-        transition_default_minimum_object_size: Some(
-            TransitionDefaultMinimumObjectSize::from_static(MINIMUM),
-        ),
+        transition_default_minimum_object_size: Some(show_minimum(minimum)),
     }))
 }
 
@@ -89,9 +81,7 @@ pub(crate) async fn get_bucket_lifecycle_configuration(
     let rules = Lifecycle::decode(&stored).map_err(unreadable)?;
     Ok(S3Response::new(GetBucketLifecycleConfigurationOutput {
         rules: Some(rules.rules.into_iter().map(show).collect()),
-        transition_default_minimum_object_size: Some(
-            TransitionDefaultMinimumObjectSize::from_static(MINIMUM),
-        ),
+        transition_default_minimum_object_size: Some(show_minimum(rules.minimum)),
     }))
 }
 
@@ -118,21 +108,35 @@ fn unreadable(error: ::lifecycle::rule::Unreadable) -> S3Error {
     from_objects(objects::Error::Internal(error.to_string()))
 }
 
-/// The rules as a request has them; a rule without an id gets one.
+fn parse_minimum(
+    given: Option<&TransitionDefaultMinimumObjectSize>,
+) -> S3Result<TransitionMinimum> {
+    let Some(given) = given else { return Ok(TransitionMinimum::default()) };
+    [TransitionMinimum::AllClasses, TransitionMinimum::VariesByClass]
+        .into_iter()
+        .find(|minimum| minimum.as_str() == given.as_str())
+        .ok_or_else(|| {
+            invalid_argument(
+                "x-amz-transition-default-minimum-object-size must be all_storage_classes_128K or \
+                 varies_by_storage_class.",
+            )
+        })
+}
+
+fn show_minimum(minimum: TransitionMinimum) -> TransitionDefaultMinimumObjectSize {
+    TransitionDefaultMinimumObjectSize::from_static(minimum.as_str())
+}
+
+/// The rules as a request has them, of the default minimum; a rule without an id gets one.
 fn parse(given: LifecycleRules) -> S3Result<Lifecycle> {
     let mut rules = Vec::with_capacity(given.len());
     for (number, rule) in given.into_iter().enumerate() {
         rules.push(parse_rule(number, rule)?);
     }
-    Ok(Lifecycle { rules })
+    Ok(Lifecycle { rules, ..Lifecycle::default() })
 }
 
 fn parse_rule(number: usize, rule: LifecycleRule) -> S3Result<Rule> {
-    if !rule.transitions.unwrap_or_default().is_empty()
-        || !rule.noncurrent_version_transitions.unwrap_or_default().is_empty()
-    {
-        return Err(not_implemented("A lifecycle rule with a Transition"));
-    }
     let enabled = match rule.status.as_str() {
         ExpirationStatus::ENABLED => true,
         ExpirationStatus::DISABLED => false,
@@ -161,6 +165,13 @@ fn parse_rule(number: usize, rule: LifecycleRule) -> S3Result<Rule> {
         .abort_incomplete_multipart_upload
         .map(|given| days(given.days_after_initiation.unwrap_or(0)))
         .transpose()?;
+    let transitions = rule.transitions.unwrap_or_default().into_iter().map(parse_transition);
+    let mut transitions = transitions.collect::<S3Result<Vec<_>>>()?;
+    transitions.sort_by_key(|transition| transition.to);
+    let noncurrent_transitions = rule.noncurrent_version_transitions.unwrap_or_default();
+    let noncurrent_transitions = noncurrent_transitions.into_iter().map(parse_noncurrent);
+    let mut noncurrent_transitions = noncurrent_transitions.collect::<S3Result<Vec<_>>>()?;
+    noncurrent_transitions.sort_by_key(|transition| transition.to);
     Ok(Rule {
         id: rule.id.filter(|id| !id.is_empty()).unwrap_or_else(|| format!("rule-{number}")),
         enabled,
@@ -170,7 +181,36 @@ fn parse_rule(number: usize, rule: LifecycleRule) -> S3Result<Rule> {
         expired_markers,
         noncurrent,
         abort_uploads_days,
+        transitions,
+        noncurrent_transitions,
     })
+}
+
+fn parse_transition(given: Transition) -> S3Result<::lifecycle::Transition> {
+    let when = match (given.days, given.date) {
+        (Some(number), None) => When::Days(days(number)?),
+        (None, Some(date)) => When::Date(millis(date)?),
+        _ => return Err(S3Error::new(S3ErrorCode::MalformedXML)),
+    };
+    Ok(::lifecycle::Transition { when, to: class(given.storage_class)? })
+}
+
+fn parse_noncurrent(given: NoncurrentVersionTransition) -> S3Result<NoncurrentTransition> {
+    let Some(number) = given.noncurrent_days else {
+        return Err(S3Error::new(S3ErrorCode::MalformedXML));
+    };
+    Ok(NoncurrentTransition {
+        days: days(number)?,
+        keep: days(given.newer_noncurrent_versions.unwrap_or(0))?,
+        to: class(given.storage_class)?,
+    })
+}
+
+/// No schema has the name of another one.
+fn class(given: Option<TransitionStorageClass>) -> S3Result<types::StorageClass> {
+    given
+        .and_then(|name| name.as_str().parse().ok())
+        .ok_or_else(|| S3Error::new(S3ErrorCode::MalformedXML))
 }
 
 fn days(given: i32) -> S3Result<u32> {
@@ -279,15 +319,36 @@ fn show(rule: Rule) -> LifecycleRule {
             newer_noncurrent_versions: (it.keep > 0).then(|| signed(it.keep)),
             noncurrent_days: Some(signed(it.days)),
         }),
-        noncurrent_version_transitions: None,
+        noncurrent_version_transitions: some(rule.noncurrent_transitions.into_iter().map(
+            |transition| NoncurrentVersionTransition {
+                newer_noncurrent_versions: (transition.keep > 0).then(|| signed(transition.keep)),
+                noncurrent_days: Some(signed(transition.days)),
+                storage_class: Some(TransitionStorageClass::from_static(transition.to.as_str())),
+            },
+        )),
         prefix,
         status: ExpirationStatus::from_static(if rule.enabled {
             ExpirationStatus::ENABLED
         } else {
             ExpirationStatus::DISABLED
         }),
-        transitions: None,
+        transitions: some(rule.transitions.into_iter().map(|transition| {
+            let mut shown = Transition {
+                storage_class: Some(TransitionStorageClass::from_static(transition.to.as_str())),
+                ..Default::default()
+            };
+            match transition.when {
+                When::Days(days) => shown.days = Some(signed(days)),
+                When::Date(date) => shown.date = Some(text::timestamp(date)),
+            }
+            shown
+        })),
     }
+}
+
+/// `None` if there are none, as a request without them has it.
+fn some<T>(items: impl Iterator<Item = T>) -> Option<Vec<T>> {
+    Some(items.collect()).filter(|items: &Vec<T>| !items.is_empty())
 }
 
 fn show_filter(filter: Filter) -> LifecycleRuleFilter {
@@ -330,77 +391,4 @@ fn size(bytes: u64) -> i64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn tag(key: &str) -> Tag {
-        Tag { key: Some(key.to_owned()), value: Some("v".to_owned()) }
-    }
-
-    fn rule(filter: LifecycleRuleFilter) -> LifecycleRule {
-        LifecycleRule {
-            abort_incomplete_multipart_upload: None,
-            expiration: Some(LifecycleExpiration { days: Some(3), ..Default::default() }),
-            filter: Some(filter),
-            id: Some("r".to_owned()),
-            noncurrent_version_expiration: Some(NoncurrentVersionExpiration {
-                newer_noncurrent_versions: Some(2),
-                noncurrent_days: Some(1),
-            }),
-            noncurrent_version_transitions: None,
-            prefix: None,
-            status: ExpirationStatus::from_static(ExpirationStatus::ENABLED),
-            transitions: None,
-        }
-    }
-
-    #[test]
-    fn what_is_put_is_what_is_got() {
-        for filter in [
-            LifecycleRuleFilter { prefix: Some(String::new()), ..Default::default() },
-            LifecycleRuleFilter { prefix: Some("p/".to_owned()), ..Default::default() },
-            LifecycleRuleFilter { tag: Some(tag("a")), ..Default::default() },
-            LifecycleRuleFilter { object_size_greater_than: Some(5), ..Default::default() },
-            LifecycleRuleFilter {
-                and: Some(LifecycleRuleAndOperator {
-                    object_size_greater_than: None,
-                    object_size_less_than: Some(9),
-                    prefix: Some("p".to_owned()),
-                    tags: Some(vec![tag("a"), tag("b")]),
-                }),
-                ..Default::default()
-            },
-        ] {
-            let given = rule(filter);
-            let stored = parse(vec![given.clone()]).expect("valid");
-            assert_eq!(stored.check(), Ok(()));
-            let shown: Vec<_> = stored.rules.into_iter().map(show).collect();
-            assert_eq!(shown, [given]);
-        }
-    }
-
-    #[test]
-    fn what_is_refused() {
-        let code = |rule: LifecycleRule| {
-            parse(vec![rule]).expect_err("refused").code().as_str().to_owned()
-        };
-        let plain = || rule(LifecycleRuleFilter::default());
-        let transitions = Some(vec![Transition {
-            days: Some(1),
-            storage_class: Some(TransitionStorageClass::from_static("GLACIER")),
-            ..Default::default()
-        }]);
-        assert_eq!(code(LifecycleRule { transitions, ..plain() }), "NotImplemented");
-        assert_eq!(code(LifecycleRule { filter: None, ..plain() }), "MalformedXML");
-        let two = LifecycleRuleFilter {
-            prefix: Some("p".to_owned()),
-            tag: Some(tag("a")),
-            ..Default::default()
-        };
-        assert_eq!(code(rule(two)), "MalformedXML");
-        let negative = Some(LifecycleExpiration { days: Some(-1), ..Default::default() });
-        assert_eq!(code(LifecycleRule { expiration: negative, ..plain() }), "InvalidArgument");
-        let empty = Some(LifecycleExpiration::default());
-        assert_eq!(code(LifecycleRule { expiration: empty, ..plain() }), "MalformedXML");
-    }
-}
+mod tests;

@@ -9,7 +9,7 @@ use crate::{
     checksum,
     errors::{from_objects, invalid_argument},
     get::signed,
-    text,
+    storage_class, text,
 };
 
 /// Token kinds: where the next page begins.
@@ -81,6 +81,13 @@ struct Shown {
     next: Option<ListAfter>,
 }
 
+/// What a listing says of every object only if asked.
+struct Extra {
+    owner: Option<Owner>,
+    /// `RestoreStatus`.
+    restore: bool,
+}
+
 #[expect(clippy::too_many_arguments, reason = "the words of the one request")]
 async fn list(
     api: &Api,
@@ -90,7 +97,7 @@ async fn list(
     after: Option<ListAfter>,
     limit: u32,
     encoding: Encoding,
-    owner: Option<Owner>,
+    extra: Extra,
 ) -> S3Result<Shown> {
     let Page { entries, next } = if limit == 0 {
         api.objects.bucket(bucket).await.map_err(from_objects)?;
@@ -110,11 +117,12 @@ async fn list(
                     last_modified: Some(text::timestamp(object.modified)),
                     checksum_algorithm,
                     checksum_type,
-                    storage_class: Some(ObjectStorageClass::from_static(
-                        ObjectStorageClass::STANDARD,
-                    )),
-                    owner: owner.clone(),
-                    restore_status: None,
+                    storage_class: Some(ObjectStorageClass::from_static(object.class.as_str())),
+                    owner: extra.owner.clone(),
+                    restore_status: extra
+                        .restore
+                        .then(|| storage_class::restore_status(object.restore, api.clock_now()))
+                        .flatten(),
                 });
             }
             ListEntry::CommonPrefix(prefix) => {
@@ -172,9 +180,10 @@ pub(crate) async fn list_objects(
     let delimiter = input.delimiter.filter(|delimiter| !delimiter.is_empty());
     let marker = input.marker.unwrap_or_default();
     let after = after_marker(&marker, &prefix, delimiter.as_deref());
-    let owner = Some(api.owner());
+    let restore = storage_class::asks_restore_status(input.optional_object_attributes.as_ref())?;
+    let extra = Extra { owner: Some(api.owner()), restore };
     let shown =
-        list(api, &input.bucket, &prefix, delimiter.as_deref(), after, limit, encoding, owner)
+        list(api, &input.bucket, &prefix, delimiter.as_deref(), after, limit, encoding, extra)
             .await?;
     let truncated = shown.next.is_some();
     // As on AWS only with a delimiter; without one, the last key is the next marker.
@@ -219,9 +228,11 @@ pub(crate) async fn list_objects_v2(
         (None, None | Some("")) => None,
         (None, Some(key)) => Some(ListAfter::Key(key.to_owned())),
     };
+    let restore = storage_class::asks_restore_status(input.optional_object_attributes.as_ref())?;
     let owner = input.fetch_owner.unwrap_or(false).then(|| api.owner());
+    let extra = Extra { owner, restore };
     let shown =
-        list(api, &input.bucket, &prefix, delimiter.as_deref(), after, limit, encoding, owner)
+        list(api, &input.bucket, &prefix, delimiter.as_deref(), after, limit, encoding, extra)
             .await?;
     let token = shown.next.map(|next| match next {
         ListAfter::Key(key) => text::token(AFTER_KEY, &key),

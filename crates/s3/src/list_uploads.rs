@@ -66,7 +66,7 @@ pub(crate) async fn list_parts(
         parts: Some(parts),
         initiator: Some(api.initiator()),
         owner: Some(api.owner()),
-        storage_class: Some(StorageClass::from_static(StorageClass::STANDARD)),
+        storage_class: Some(StorageClass::from_static(page.upload.attributes.class.as_str())),
         checksum_algorithm: page.upload.checksum.map(|(algorithm, _)| algorithm_name(algorithm)),
         checksum_type: page.upload.checksum.map(|(_, kind)| kind_name(kind)),
         ..Default::default()
@@ -109,7 +109,7 @@ pub(crate) async fn list_multipart_uploads(
             initiated: Some(text::timestamp(upload.initiated)),
             initiator: Some(api.initiator()),
             owner: Some(api.owner()),
-            storage_class: Some(StorageClass::from_static(StorageClass::STANDARD)),
+            storage_class: Some(StorageClass::from_static(upload.attributes.class.as_str())),
             checksum_algorithm: upload.checksum.map(|(algorithm, _)| algorithm_name(algorithm)),
             checksum_type: upload.checksum.map(|(_, kind)| kind_name(kind)),
         });

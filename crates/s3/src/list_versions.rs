@@ -13,7 +13,7 @@ use crate::{
     errors::{from_objects, invalid_argument},
     get::signed,
     list::{Encoding, after_marker, checksum_names, page_size},
-    own_xml, text, versioning,
+    own_xml, storage_class, text, versioning,
 };
 
 /// `GET /bucket?versions`.
@@ -26,6 +26,8 @@ pub(crate) async fn list_object_versions(
     let encoding = Encoding::of(input.encoding_type.as_ref())?;
     let prefix = input.prefix.unwrap_or_default();
     let delimiter = input.delimiter.filter(|delimiter| !delimiter.is_empty());
+    let restores = storage_class::asks_restore_status(input.optional_object_attributes.as_ref())?;
+    let restores_at = restores.then(|| api.clock_now());
     let key_marker = input.key_marker.unwrap_or_default();
     let version_marker = input.version_id_marker;
     let after = after(&key_marker, version_marker.as_deref(), &prefix, delimiter.as_deref())?;
@@ -44,7 +46,7 @@ pub(crate) async fn list_object_versions(
         match entry {
             VersionEntry::CommonPrefix(prefix) => prefixes.push(prefix),
             VersionEntry::Version { id, null, latest, what } => {
-                let shown = Shown { id: name(id, null), latest, owner: api.owner() };
+                let shown = Shown { id: name(id, null), latest, owner: api.owner(), restores_at };
                 lines.push(match what {
                     ListedVersion::Object(object) => {
                         Line::Object(Box::new(shown.object(object, encoding)?))
@@ -103,6 +105,8 @@ struct Shown {
     id: String,
     latest: bool,
     owner: Owner,
+    /// Now, if `RestoreStatus` is asked for.
+    restores_at: Option<UnixMillis>,
 }
 
 impl Shown {
@@ -117,11 +121,11 @@ impl Shown {
             last_modified: Some(text::timestamp(object.modified)),
             checksum_algorithm,
             checksum_type,
-            storage_class: Some(ObjectVersionStorageClass::from_static(
-                ObjectVersionStorageClass::STANDARD,
-            )),
+            storage_class: Some(ObjectVersionStorageClass::from_static(object.class.as_str())),
             owner: Some(self.owner),
-            restore_status: None,
+            restore_status: self
+                .restores_at
+                .and_then(|now| storage_class::restore_status(object.restore, now)),
         })
     }
 

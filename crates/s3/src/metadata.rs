@@ -8,7 +8,7 @@ use types::{Attributes, UnixMillis};
 
 use crate::{
     errors::{custom, invalid_argument, invalid_request},
-    object_lock, tagging,
+    object_lock, storage_class, tagging,
 };
 
 const USER_PREFIX: &str = "x-amz-meta-";
@@ -37,7 +37,8 @@ const TAGGING: &str = "x-amz-tagging";
 /// What AWS answers for an object that was put without a content type.
 const DEFAULT_CONTENT_TYPE: &str = "binary/octet-stream";
 
-/// Everything that a PUT or a new upload says about the object to be: metadata, tags, lock.
+/// Everything that a PUT or a new upload says about the object to be: metadata, tags, lock,
+/// storage class.
 pub(crate) fn of_new_object(
     headers: &HeaderMap,
     uri: &Uri,
@@ -47,6 +48,7 @@ pub(crate) fn of_new_object(
     let mut attributes = of_headers(&headers)?;
     attributes.tags = tags_of_headers(&headers)?;
     attributes.lock = object_lock::of_headers(&headers, now)?;
+    attributes.class = storage_class::of_headers(&headers)?;
     Ok(attributes)
 }
 
@@ -73,7 +75,7 @@ pub(crate) fn with_hoisted<'a>(headers: &'a HeaderMap, uri: &Uri) -> S3Result<Co
     for pair in uri.query().unwrap_or_default().split('&') {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let name = tagging::form_decode(name).unwrap_or_default().to_ascii_lowercase();
-        let kept = [REDIRECT, TAGGING].contains(&name.as_str())
+        let kept = [REDIRECT, TAGGING, storage_class::HEADER].contains(&name.as_str())
             || name.starts_with(USER_PREFIX)
             || name.starts_with("x-amz-object-lock-");
         if !kept || headers.contains_key(&name) {
@@ -228,7 +230,7 @@ mod tests {
         let sent = headers(&[("x-amz-meta-a", b"header")]);
         let uri = Uri::from_static(
             "/b/k?X-Amz-Date=1&x-amz-meta-a=query&x-amz-meta-b=%C3%BC+1&x-amz-tagging=t%3D1&\
-             x-amz-object-lock-legal-hold=ON&x-amz-acl=private",
+             x-amz-object-lock-legal-hold=ON&x-amz-acl=private&X-Amz-Storage-Class=GLACIER",
         );
         let found = of_new_object(&sent, &uri, UnixMillis(0)).expect("valid");
         let pairs = |map: &BTreeMap<String, String>| {
@@ -237,6 +239,7 @@ mod tests {
         assert_eq!(pairs(&found.user), ["a=header", "b=ü 1"]);
         assert_eq!(pairs(&found.tags), ["t=1"]);
         assert_eq!(found.lock.legal_hold, Some(true));
+        assert_eq!(found.class, types::StorageClass::Glacier);
         let bad = Uri::from_static("/b/k?x-amz-meta-a=%0A");
         assert!(of_new_object(&HeaderMap::new(), &bad, UnixMillis(0)).is_err());
     }

@@ -1,12 +1,12 @@
 //! Responses: their bodies, what travels with them, and the form of an error.
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Method, Response, StatusCode, header};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use s3s::{S3Error, StdError};
 
-use crate::{early, text};
+use crate::{early, errors::ELEMENTS, text};
 
 /// A response's body.
 pub type ResponseBody = UnsyncBoxBody<Bytes, StdError>;
@@ -19,6 +19,10 @@ pub struct Operation(pub String);
 /// The code of the error that a response is: in its extensions, for the access log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ErrorCode(pub(crate) String);
+
+/// The status of an answer that the library would give another one: in its extensions.
+#[derive(Clone, Copy)]
+pub(crate) struct OwnStatus(pub(crate) StatusCode);
 
 /// An error response has at most so many bytes, and is completed with the request's id.
 const ERROR_BYTES_MAX: u64 = 64 << 10;
@@ -58,16 +62,30 @@ pub(crate) async fn error_text(response: Response<ResponseBody>) -> String {
     }
 }
 
-/// Adds `Resource`, `RequestId` and `HostId` to an error's XML, as AWS has them, and `Region`
-/// where it is what was wrong.
+/// What a request asked for, as its errors tell.
+pub(crate) struct Asked<'a> {
+    pub(crate) method: &'a Method,
+    /// The path.
+    pub(crate) resource: &'a str,
+    /// Whether it is the path of a bucket.
+    pub(crate) of_bucket: bool,
+}
+
+/// The code whose XML says which method on what is not allowed.
+const METHOD_CODE: &str = "MethodNotAllowed";
+
+/// Adds `Resource`, `RequestId` and `HostId` to an error's XML, as AWS has them, `Region` where it
+/// is what was wrong, and the elements of [`ELEMENTS`].
 pub(crate) async fn complete_error(
     response: Response<ResponseBody>,
-    resource: &str,
+    asked: &Asked<'_>,
     request_id: &str,
     region: &str,
-    head: bool,
 ) -> Response<ResponseBody> {
     let (mut parts, body) = response.into_parts();
+    let elements = parts.headers.remove(ELEMENTS);
+    let elements = elements.map(|it| String::from_utf8_lossy(it.as_bytes()).into_owned());
+    let mut elements = elements.unwrap_or_default();
     if body.size_hint().exact().is_none_or(|bytes| bytes > ERROR_BYTES_MAX) {
         return Response::from_parts(parts, body);
     }
@@ -84,15 +102,22 @@ pub(crate) async fn complete_error(
     if let Some((code, _)) = code {
         parts.extensions.insert(ErrorCode(code.to_owned()));
     }
-    if head || bytes.is_empty() {
+    if matches!(code, Some((METHOD_CODE, _))) {
+        let kind = if asked.of_bucket { "BUCKET" } else { "OBJECT" };
+        if elements.is_empty() {
+            elements = format!("<ResourceType>{kind}</ResourceType>");
+        }
+        elements = format!("<Method>{}</Method>{elements}", asked.method);
+    }
+    if *asked.method == Method::HEAD || bytes.is_empty() {
         parts.headers.remove(header::CONTENT_LENGTH);
         return Response::from_parts(parts, empty());
     }
     let completed = match text.strip_suffix("</Error>") {
         Some(start) if !text.contains("<RequestId>") => Bytes::from(format!(
-            "{start}{region}<Resource>{}</Resource><RequestId>{request_id}</RequestId>\
+            "{start}{elements}{region}<Resource>{}</Resource><RequestId>{request_id}</RequestId>\
              <HostId>{request_id}</HostId></Error>",
-            text::escape_html(resource)
+            text::escape_html(asked.resource)
         )),
         _ => bytes.clone(),
     };

@@ -28,10 +28,12 @@ use crate::{
     errors::not_implemented,
     host::{Hosts, Place},
     implemented::SharedApi,
+    last_chunk::{self, LastChunk},
     origin::RequestId,
     own_xml, post_form,
     range::{self, Verdict},
-    response::{Operation, ResponseBody, complete_error, render},
+    rename::Renames,
+    response::{Asked, Operation, OwnStatus, ResponseBody, complete_error, render},
     versioned_buckets::VersionedBuckets,
     website::Visit,
 };
@@ -74,6 +76,7 @@ impl S3Service {
             objects,
             settings: settings.clone(),
             versioned: VersionedBuckets::default(),
+            renames: Renames::default(),
         });
         let mut builder = S3ServiceBuilder::new(SharedApi(api.clone()));
         builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
@@ -137,18 +140,19 @@ impl S3Service {
         B::Error: Into<StdError>,
     {
         let resource = request.uri().path().to_owned();
-        let head = request.method() == Method::HEAD;
+        let method = request.method().clone();
         let slot = OperationSlot::default();
         let answered = if request.method() == Method::OPTIONS {
             slot.set("Preflight");
-            cors::preflight(&self.api, place.bucket.as_deref(), cross_origin).await
+            cors::preflight(&self.api, place, cross_origin).await
         } else {
             self.dispatch(request, slot.clone(), place).await
         };
         let mut response = answered.unwrap_or_else(render);
         if response.status().is_client_error() || response.status().is_server_error() {
             let region = &self.api.settings.region;
-            response = complete_error(response, &resource, request_id, region, head).await;
+            let asked = Asked { method: &method, resource: &resource, of_bucket: place.is_bucket };
+            response = complete_error(response, &asked, request_id, region).await;
         }
         if let Some(name) = slot.take() {
             response.extensions_mut().insert(Operation(name));
@@ -190,6 +194,8 @@ impl S3Service {
             let (parts, body) = request.into_parts();
             let body = CheckedXml::new(body, &parts.headers, !completes, refusal.clone())?;
             Request::from_parts(parts, s3s::Body::http_body_unsync(body))
+        } else if last_chunk::is_expected(request.headers()) {
+            request.map(|body| s3s::Body::http_body_unsync(LastChunk::new(body)))
         } else {
             request.map(|body| s3s::Body::http_body_unsync(body.map_err(Into::into)))
         };
@@ -210,6 +216,9 @@ impl S3Service {
             && response.headers().contains_key(header::CONTENT_RANGE)
         {
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        }
+        if let Some(OwnStatus(status)) = response.extensions_mut().remove::<OwnStatus>() {
+            *response.status_mut() = status;
         }
         Ok(own_xml::put_in_place(response.map(|body| body.boxed_unsync())))
     }

@@ -1,6 +1,6 @@
 //! What the S3 protocol layer is told by its configuration.
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeSet, fmt, time::Duration};
 
 /// The one identity so far: whoever signs with it may do everything.
 #[derive(Clone)]
@@ -40,6 +40,10 @@ pub struct Settings {
     pub signed_chunk_bytes_max: usize,
     /// How long a day of lifecycle rules is, in milliseconds: 24 hours.
     pub lifecycle_day_ms: u64,
+    /// The names of the targets that notifications of buckets can have.
+    pub event_targets: BTreeSet<String>,
+    /// How long restores of archived objects take.
+    pub restore_tiers: RestoreTiers,
     /// How long lines of access logs are collected at most before they are delivered.
     pub access_log_interval: Duration,
     /// The longest XML body (a delete list, a completion), in bytes.
@@ -54,12 +58,40 @@ impl Default for Settings {
             domains: Vec::new(),
             website_domain: None,
             lifecycle_day_ms: 24 * 3600 * 1000,
+            restore_tiers: RestoreTiers::default(),
+            event_targets: BTreeSet::new(),
             access_log_interval: Duration::from_secs(300),
             put_bytes_max: 5 << 30,
             signed_chunk_bytes_max: 16 << 20,
             // 10,000 parts with a checksum each are under 3 MiB; 1,000 keys of 1 KiB,
             // every byte escaped, under 6 MiB.
             xml_bytes_max: 8 << 20,
+        }
+    }
+}
+
+/// How long it takes until an archived object whose restore was asked for can be read. The first
+/// three are of GLACIER, the others of DEEP_ARCHIVE, which has no expedited restore.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct RestoreTiers {
+    pub expedited: Duration,
+    pub standard: Duration,
+    pub bulk: Duration,
+    pub deep_standard: Duration,
+    pub deep_bulk: Duration,
+}
+
+impl Default for RestoreTiers {
+    /// In the order of AWS's times ("Archive retrieval options" in the user guide).
+    fn default() -> Self {
+        let hours = |hours: u64| Duration::from_secs(hours * 3600);
+        Self {
+            expedited: Duration::from_secs(60),
+            standard: hours(4),
+            bulk: hours(10),
+            deep_standard: hours(12),
+            deep_bulk: hours(48),
         }
     }
 }

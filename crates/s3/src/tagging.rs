@@ -212,11 +212,16 @@ pub(crate) async fn put_bucket_tagging(
     request: S3Request<PutBucketTaggingInput>,
 ) -> S3Result<S3Response<PutBucketTaggingOutput>> {
     let input = request.input;
-    let tags = of_document(input.tagging.tag_set, BUCKET_MAX, "Bucket")?;
-    let stored = (!tags.is_empty()).then(|| encode(&tags));
+    let stored = bucket_tags(input.tagging.tag_set)?;
     let done = api.objects.set_bucket_config(&input.bucket, ConfigKind::Tagging, stored).await;
     done.map_err(from_objects)?;
     Ok(S3Response::new(PutBucketTaggingOutput {}))
+}
+
+/// The document of a bucket's tags; `None` if there are none.
+pub(crate) fn bucket_tags(tags: Vec<Tag>) -> S3Result<Option<Bytes>> {
+    let tags = of_document(tags, BUCKET_MAX, "Bucket")?;
+    Ok((!tags.is_empty()).then(|| encode(&tags)))
 }
 
 /// `GET /bucket?tagging`.

@@ -21,7 +21,7 @@ const fn refused(header: &'static str) -> Feature {
     Feature { header, harmless: &[] }
 }
 
-const FEATURES: [Feature; 14] = [
+const FEATURES: [Feature; 13] = [
     refused("x-amz-server-side-encryption*"),
     refused("x-amz-copy-source-server-side-encryption*"),
     // One account owns everything, and there are no other readers.
@@ -30,7 +30,6 @@ const FEATURES: [Feature; 14] = [
     Feature { header: "x-amz-object-ownership", harmless: &["BucketOwnerEnforced"] },
     refused("x-amz-object-lock-event-hold*"),
     refused("x-amz-bucket-object-lock-token"),
-    Feature { header: "x-amz-storage-class", harmless: &["STANDARD"] },
     refused("x-amz-request-payer"),
     refused("x-amz-mfa"),
     refused("x-amz-write-offset-bytes"),
@@ -41,17 +40,20 @@ const FEATURES: [Feature; 14] = [
 
 /// Headers that are obeyed, but would be ignored as a parameter of a presigned URL: what they
 /// guard would be lost. Those that describe an object are obeyed in both places.
-const HEADERS_ONLY: [&str; 4] = [
+const HEADERS_ONLY: [&str; 6] = [
     "x-amz-if-match-",
     "x-amz-bypass-governance-retention",
     "x-amz-copy-source",
+    "x-amz-rename-source",
+    "x-amz-client-token",
     "x-amz-bucket-object-lock-enabled",
 ];
 
 /// Operations on an object that take no `versionId`. AWS refuses one too.
-const WITHOUT_VERSION: [&str; 8] = [
+const WITHOUT_VERSION: [&str; 9] = [
     "PutObject",
     "CopyObject",
+    "RenameObject",
     "CreateMultipartUpload",
     "UploadPart",
     "UploadPartCopy",
@@ -155,7 +157,6 @@ mod tests {
             ("x-amz-object-lock-event-hold", "ON"),
             ("x-amz-bucket-object-lock-token", "t"),
             ("x-amz-mfa", "serial 123456"),
-            ("x-amz-storage-class", "GLACIER"),
             ("x-amz-request-payer", "requester"),
             ("x-amz-object-ownership", "ObjectWriter"),
         ] {
@@ -170,7 +171,7 @@ mod tests {
         for (name, value) in [
             ("x-amz-acl", "private"),
             ("x-amz-acl", "bucket-owner-full-control"),
-            ("x-amz-storage-class", "STANDARD"),
+            ("x-amz-storage-class", "GLACIER"),
             ("x-amz-bucket-object-lock-enabled", "true"),
             ("x-amz-object-lock-mode", "COMPLIANCE"),
             ("x-amz-tagging", "a=b"),

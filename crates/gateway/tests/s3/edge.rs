@@ -28,7 +28,6 @@ async fn features_that_are_not_there_are_named() {
         ("x-amz-grant-read", "id=1"),
         ("x-amz-object-lock-event-hold", "ON"),
         ("x-amz-mfa", "serial 123456"),
-        ("x-amz-storage-class", "GLACIER"),
         ("x-amz-request-payer", "requester"),
     ] {
         let answer = raw::call(server.address, "PUT", &object, "", &[(name, value)], b"x").await;

@@ -53,9 +53,9 @@ async fn rules_are_set_shown_and_removed() {
 async fn what_cannot_be_done_is_refused() {
     let server = server().await;
     let transition =
-        rule("<Transition><Days>1</Days><StorageClass>GLACIER</StorageClass></Transition>");
+        rule("<Transition><Days>1</Days><StorageClass>OUTPOSTS</StorageClass></Transition>");
     for (body, status, code) in [
-        (transition.as_str(), 501, "NotImplemented"),
+        (transition.as_str(), 400, "MalformedXML"),
         (&rule(""), 400, "InvalidArgument"),
         (&rule("<Expiration><Days>0</Days></Expiration>"), 400, "InvalidArgument"),
         (&rule("<Expiration><Days>-1</Days></Expiration>"), 400, "InvalidArgument"),
