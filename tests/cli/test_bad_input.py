@@ -157,6 +157,28 @@ def test_wrong_flags(tmp_path, flag, value):
     assert not (tmp_path / "data" / "meta").exists()
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("GLACIER", "write NAME="),
+        ("OUTPOSTS=rs-4-2", "those that exist are"),
+        ("GLACIER=rs-4-2:icy", "icy"),
+        ("GLACIER=rs-4-2:hot:lz4", "lz4"),
+        ("GLACIER=rs-8-4", "needs 12 disks and there are 6"),
+    ],
+)
+def test_storage_classes_that_cannot_be(tmp_path, value, expected):
+    ports = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]
+    assert expected in dev(tmp_path / "data", *ports, "--storage-class", value)
+    assert not (tmp_path / "data" / "meta").exists()
+
+
+def test_a_disk_is_named_once(tmp_path):
+    text = CONFIG.replace("disks = ", 'cold_disks = ["{data}/disk-0"]\ndisks = ')
+    path = config(tmp_path, text.replace("{data}", str(tmp_path / "data")))
+    assert "disk-0 is named twice" in refused("data", "--config", path)
+
+
 def test_keys_that_cannot_be(tmp_path):
     assert "SHARDLAKE_ROOT" in dev(tmp_path / "a", SHARDLAKE_ROOT_ACCESS_KEY="SLTESTKEY")
     assert "secret" in dev(tmp_path / "b", SHARDLAKE_ROOT_ACCESS_KEY="SLTESTKEY", SHARDLAKE_ROOT_SECRET_KEY="short")
@@ -173,8 +195,24 @@ def test_keys_that_cannot_be(tmp_path):
         (CONFIG.replace("0123456789abcdef0123456789abcdef", "short"), "secret"),
         (CONFIG.replace("1@127.0.0.1:17000", "meta-1"), "meta-1"),
         ("\x00\x01\x02", "config.toml"),
+        (CONFIG + "[storage_classes.GLACEIR]\ndisks = 'cold'\n", "those that exist are STANDARD,"),
+        (CONFIG + "[storage_classes.GLACIER]\ndisks = 'icy'\n", "storage_classes.GLACIER.disks"),
+        (CONFIG + "[storage_classes.GLACIER]\npolicy = 'raid5'\n", "storage_classes.GLACIER.policy"),
+        (CONFIG + "[storage_classes.GLACIER]\ndisk = 'cold'\n", "disk"),
     ],
-    ids=["broken", "unknown section", "unknown key", "wrong type", "short secret", "wrong address", "binary"],
+    ids=[
+        "broken",
+        "unknown section",
+        "unknown key",
+        "wrong type",
+        "short secret",
+        "wrong address",
+        "binary",
+        "unknown storage class",
+        "unknown disk class",
+        "wrong policy of a storage class",
+        "unknown key of a storage class",
+    ],
 )
 def test_config_that_is_wrong(tmp_path, role, text, expected):
     path = config(tmp_path, text.replace("{data}", str(tmp_path / "data")))

@@ -80,9 +80,8 @@ def test_keys_from_the_environment(server):
     assert "from-the-environment" not in server.output() + server.errors()
 
 
-@pytest.mark.parametrize("verb", ["status", "nodes", "disks", "workers"])
-def test_admin_verbs(server, verb):
-    server.start()
+def admin(server, verb: str):
+    """The JSON of `shardlake admin VERB`; its table must work too."""
     environment = clean_environment(
         {
             "SHARDLAKE_ROOT_ACCESS_KEY": server.endpoint.access_key,
@@ -93,9 +92,54 @@ def test_admin_verbs(server, verb):
     table = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30)
     assert table.returncode == 0 and table.stdout.strip(), table.stderr
     as_json = subprocess.run([*command, "--json"], env=environment, capture_output=True, text=True, timeout=30)
-    assert as_json.returncode == 0 and json.loads(as_json.stdout)
+    assert as_json.returncode == 0, as_json.stderr
+    return json.loads(as_json.stdout)
+
+
+@pytest.mark.parametrize("verb", ["status", "nodes", "disks", "classes", "shards", "workers"])
+def test_admin_verbs(server, verb):
+    server.start()
+    answer = admin(server, verb)
+    assert answer
     if verb == "disks":
-        assert as_json.stdout.count("disk-") >= 6 or len(json.loads(as_json.stdout)) >= 6
+        assert len(answer) == 6 and {disk["class"] for disk in answer} == {"hot"}
+
+
+def test_storage_classes_are_as_configured_and_wait_for_nothing(server):
+    """Once it serves, every class has its groups; another start may change what new objects get."""
+    server.start("--storage-class", "GLACIER=rs-3-3:cold:none")
+    rows = {row["class"]: row for row in admin(server, "classes")}
+    assert len(rows) == 8 and all(row["writable"] > 0 for row in rows.values())
+    glacier = rows["GLACIER"]
+    assert (glacier["policy"], glacier["disks"], glacier["used_disks"]) == ("rs-3-3", "cold", "hot")
+    assert (glacier["compression"], rows["DEEP_ARCHIVE"]["compression"]) == ("none", "zstd")
+    assert (rows["STANDARD"]["policy"], rows["ONEZONE_IA"]["policy"]) == ("rs-4-2", "rs-4-1")
+    assert server.stop() == 0
+    server.start("--storage-class", "STANDARD_IA=rs-2-2")
+    rows = {row["class"]: row for row in admin(server, "classes")}
+    assert (rows["GLACIER"]["policy"], rows["STANDARD_IA"]["policy"]) == ("rs-4-2", "rs-2-2")
+    assert rows["STANDARD_IA"]["writable"] > 0
+
+
+def test_shards_are_counted_as_they_are(server):
+    """n shards for an object, none for a small one, also after a new start."""
+    server.start()
+    s3 = server.endpoint.boto3()
+    s3.create_bucket(Bucket="counted")
+    counts = admin(server, "shards")
+    assert counts["complete"] and counts["total"] == 0
+    s3.put_object(Bucket="counted", Key="inline", Body=b"x" * 4096)
+    s3.put_object(Bucket="counted", Key="sharded", Body=b"x" * 100_000)
+    counts = wait_until("all shards confirmed", 30, lambda: settled(admin(server, "shards")))
+    assert counts["total"] == 6
+    assert [disk["pending"] + disk["confirmed"] for disk in counts["disks"]] == [1] * 6
+    assert server.stop() == 0
+    server.start()
+    assert admin(server, "shards") == counts
+
+
+def settled(counts: dict) -> dict | None:
+    return counts if counts["complete"] and counts["pending"] == 0 else None
 
 
 def test_health_verb(server):

@@ -24,8 +24,8 @@ pub(crate) async fn not_found() -> Response {
     error(StatusCode::NOT_FOUND, "NotFound", "there is nothing at this path")
 }
 
-/// Every method but GET and HEAD.
+/// A method that the path does not have.
 pub(crate) async fn method_not_allowed() -> Response {
-    let message = "this port only answers GET and HEAD";
+    let message = "this path does not answer that method; most only answer GET and HEAD";
     error(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message)
 }

@@ -2,9 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::{extract::State, http::StatusCode, response::Response};
+use axum::{
+    extract::{Path, State},
+    http::StatusCode,
+    response::Response,
+};
 
-use crate::{AdminSource, ClusterHealth, Status, WorkerStatus, answer, source};
+use crate::{
+    AdminSource, ClusterHealth, Status, WorkerStatus, answer,
+    source::{self, Refused},
+};
 
 /// Everything at once. Answers 200 in the worst of states: the body says what is wrong.
 pub(crate) async fn status(State(source): State<Arc<dyn AdminSource>>) -> Response {
@@ -36,6 +43,37 @@ pub(crate) async fn disks(State(source): State<Arc<dyn AdminSource>>) -> Respons
     match source::cluster(&*source).await {
         Ok(cluster) => answer::json(StatusCode::OK, &cluster.disks),
         Err(reason) => unknown(&reason),
+    }
+}
+
+/// The storage classes.
+pub(crate) async fn classes(State(source): State<Arc<dyn AdminSource>>) -> Response {
+    match source::cluster(&*source).await {
+        Ok(cluster) => answer::json(StatusCode::OK, &cluster.classes),
+        Err(reason) => unknown(&reason),
+    }
+}
+
+/// The number of shards, counted now.
+pub(crate) async fn shards(State(source): State<Arc<dyn AdminSource>>) -> Response {
+    match source::shards(&*source).await {
+        Ok(counts) => answer::json(StatusCode::OK, &counts),
+        Err(reason) => unknown(&reason),
+    }
+}
+
+/// Asks for a report of an inventory. 202: it is made soon, by whichever node has the workers.
+pub(crate) async fn run_inventory(
+    State(source): State<Arc<dyn AdminSource>>,
+    Path((bucket, id)): Path<(String, String)>,
+) -> Response {
+    match source::run_inventory(&*source, &bucket, &id).await {
+        Ok(()) => {
+            let accepted = serde_json::json!({ "bucket": bucket, "id": id, "state": "requested" });
+            answer::json(StatusCode::ACCEPTED, &accepted)
+        }
+        Err(Refused::NotFound(reason)) => answer::error(StatusCode::NOT_FOUND, "NotFound", &reason),
+        Err(Refused::Unavailable(reason)) => unknown(&reason),
     }
 }
 

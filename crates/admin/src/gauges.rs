@@ -6,6 +6,7 @@
 //! | `shardlake_cluster_known` | | 0 if the state could not be learnt: the others are old then |
 //! | `shardlake_cluster_healthy` | | the verdict of `/health/cluster` |
 //! | `shardlake_placement_groups` | `state` | `total`, `healthy`, `writable`, `readable`, `unreadable` |
+//! | `shardlake_storage_class_groups` | `class`, `state` | `total`, `writable`: where its new objects may go |
 //! | `shardlake_node_up` | `node`, `role` | |
 //! | `shardlake_disk_up` | `disk`, `node` | |
 //! | `shardlake_disk_used_bytes`, `shardlake_disk_capacity_bytes` | `disk`, `node` | |
@@ -31,6 +32,12 @@ pub(crate) fn record(cluster: Result<&ClusterHealth, &String>) {
         ("unreadable", cluster.groups.unreadable),
     ] {
         gauge!("shardlake_placement_groups", "state" => state).set(count as f64);
+    }
+    for row in &cluster.classes {
+        for (state, count) in [("total", row.groups), ("writable", row.writable)] {
+            let labels = [("class", row.class.clone()), ("state", state.to_owned())];
+            gauge!("shardlake_storage_class_groups", &labels).set(count as f64);
+        }
     }
     for node in &cluster.nodes {
         let role = match node.role {

@@ -17,7 +17,7 @@ mod router;
 mod serve;
 pub mod source;
 
-pub use model::{ClusterHealth, Status, WorkerStatus};
+pub use model::{ClusterHealth, ShardCounts, Status, WorkerStatus};
 pub use router::router;
 pub use serve::serve;
-pub use source::AdminSource;
+pub use source::{AdminSource, Refused};

@@ -1,10 +1,10 @@
 //! What the admin API says, as JSON. The field names are a contract with scripts, the status
 //! page and `shardlake admin`: fields may be added, never renamed or removed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use types::{ClusterMap, DiskState, NodeId};
+use types::{ClusterMap, DiskState, NodeId, PlacementGroup, StorageClass};
 
 /// Everything at once: the answer of `/admin/v1/status`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,14 +32,16 @@ pub struct ClusterHealth {
     pub cluster: String,
     /// Epoch of the cluster map.
     pub epoch: u64,
-    /// The erasure policy of new blobs, as `rs-4-2`.
+    /// The erasure policy that the cluster was made with, as `rs-4-2`.
     pub policy: String,
-    /// Durable shards that a write waits for.
+    /// Durable shards that a write of a STANDARD object waits for.
     pub write_quorum: usize,
     /// The node that leads the root group.
     pub root_leader: Option<u64>,
     /// The placement groups by what they can do.
     pub groups: GroupsHealth,
+    /// What becomes of new objects, by storage class, STANDARD first.
+    pub classes: Vec<ClassHealth>,
     /// All nodes in the order of their ids.
     pub nodes: Vec<NodeHealth>,
     /// All disks in the order of their ids.
@@ -64,6 +66,26 @@ pub struct GroupsHealth {
     pub readable: usize,
     /// Fewer than `k` are up: blobs of the group cannot be read now.
     pub unreadable: usize,
+}
+
+/// What becomes of new objects of a storage class.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClassHealth {
+    /// AWS's name of it, as `STANDARD_IA`.
+    pub class: String,
+    /// How they are erasure-coded, as `rs-4-2`.
+    pub policy: String,
+    /// The class of disks that they are meant for: `hot`, `warm` or `cold`.
+    pub disks: String,
+    /// The class of disks that they go to: the next hotter one that has groups of the policy.
+    /// `null`: there is none, and objects over 4 KiB are refused.
+    pub used_disks: Option<String>,
+    /// How they are compressed: `none` or `zstd`.
+    pub compression: String,
+    /// Placement groups that they may go to.
+    pub groups: usize,
+    /// Those that take writes now.
+    pub writable: usize,
 }
 
 /// What a node does.
@@ -111,14 +133,57 @@ pub struct DiskHealth {
     pub id: u32,
     /// The node that serves it.
     pub node: u64,
+    /// What it is for: `hot`, `warm` or `cold`.
+    pub class: String,
     /// The decision about it.
     pub state: DiskDecision,
+    /// Placement groups that it is a member of.
+    pub groups: usize,
     /// Whether it serves.
     pub up: bool,
     /// Bytes used, as last reported.
     pub used_bytes: u64,
     /// Bytes it can hold.
     pub capacity_bytes: u64,
+}
+
+/// The shards of the cluster, counted one by one when it is asked: exact, and as much work as
+/// there are shards.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardCounts {
+    /// Shards of all disks that were counted.
+    pub total: u64,
+    /// Those that are not known to be committed (yet).
+    pub pending: u64,
+    /// Those that are.
+    pub confirmed: u64,
+    /// Whether every disk was counted.
+    pub complete: bool,
+    /// All disks in the order of their ids.
+    pub disks: Vec<DiskShards>,
+}
+
+/// The shards of a disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskShards {
+    /// The disk.
+    pub disk: u32,
+    /// Shards that are not known to be committed (yet); `null` if it was not counted.
+    pub pending: Option<u64>,
+    /// Shards that are.
+    pub confirmed: Option<u64>,
+    /// Why it was not counted.
+    pub error: Option<String>,
+}
+
+impl ShardCounts {
+    /// The sum of these disks.
+    pub fn of(disks: Vec<DiskShards>) -> Self {
+        let pending = disks.iter().filter_map(|disk| disk.pending).sum();
+        let confirmed = disks.iter().filter_map(|disk| disk.confirmed).sum();
+        let complete = disks.iter().all(|disk| disk.error.is_none());
+        Self { total: pending + confirmed, pending, confirmed, complete, disks }
+    }
 }
 
 /// An index partition.
@@ -186,6 +251,38 @@ pub struct WorkerStatus {
     pub rate: Option<f64>,
     /// One sentence for people; the last error of a failing job.
     pub detail: String,
+    /// The round under way, of a job that looks at everything again and again.
+    pub round: Option<Round>,
+    /// The last round that came to its end.
+    pub last_round: Option<Round>,
+    /// Where the round under way is.
+    pub place: Option<Place>,
+    /// Milliseconds until the round under way ends, if it goes on like the last one.
+    pub eta_ms: Option<u64>,
+    /// Why the last thing that a round could not do failed.
+    pub last_failure: Option<String>,
+}
+
+/// One pass of a job over all that it looks after.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Round {
+    /// When it began, in milliseconds since the Unix epoch.
+    pub began_ms: u64,
+    /// When it ended; `null` while it is under way.
+    pub ended_ms: Option<u64>,
+    /// Things looked at.
+    pub looked_at: u64,
+    /// What came of them, by name.
+    pub counts: BTreeMap<String, u64>,
+}
+
+/// Where a round is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The bucket, disk or partition.
+    pub within: String,
+    /// The beginning of the key from which it goes on.
+    pub at: String,
 }
 
 /// How far a job is.
@@ -221,6 +318,8 @@ impl ClusterHealth {
         let disks = map.disks.values().map(|disk| DiskHealth {
             id: disk.id.0,
             node: disk.node.0,
+            class: disk.class.to_string(),
+            groups: map.groups.values().filter(|group| group.disks.contains(&disk.id)).count(),
             state: match disk.state {
                 DiskState::In => DiskDecision::In,
                 DiskState::Draining => DiskDecision::Draining,
@@ -241,9 +340,10 @@ impl ClusterHealth {
             cluster: map.cluster.to_string(),
             epoch: map.epoch.0,
             policy: map.policy.to_string(),
-            write_quorum: map.policy.write_quorum(),
+            write_quorum: map.classes.profile(StorageClass::Standard).policy.write_quorum(),
             root_leader: leader(&raft, types::GroupId::ROOT.0),
             groups: GroupsHealth::of(map),
+            classes: StorageClass::ALL.map(|class| ClassHealth::of(map, class)).into(),
             nodes: nodes.collect(),
             disks: disks.collect(),
             partitions: partitions.collect(),
@@ -262,15 +362,38 @@ impl ClusterHealth {
             (0, _) => {}
             (some, all) => return Err(format!("{some} of {all} index partitions have no leader")),
         }
-        match self.groups {
-            GroupsHealth { unreadable, total, .. } if unreadable > 0 => Err(format!(
+        if let GroupsHealth { unreadable: unreadable @ 1.., total, .. } = self.groups {
+            return Err(format!(
                 "{unreadable} of {total} placement groups have too few disks up to be read"
-            )),
-            GroupsHealth { writable: 0, total, .. } => Err(format!(
-                "none of {total} placement groups has {} disks up, which a write needs",
+            ));
+        }
+        // Only these: a class that is configured beyond what the cluster has must not take the
+        // whole of it out of service.
+        let standard = self.classes.iter().find(|row| row.class == StorageClass::Standard.as_str());
+        match standard {
+            Some(ClassHealth { groups, writable: 0, .. }) => Err(format!(
+                "none of {groups} placement groups has {} disks up, which a write needs",
                 self.write_quorum
             )),
             _ => Ok(()),
+        }
+    }
+}
+
+impl ClassHealth {
+    fn of(map: &ClusterMap, class: StorageClass) -> Self {
+        let profile = map.classes.profile(class);
+        let groups = map.groups_for(profile);
+        let writable =
+            |group: &&&PlacementGroup| map.healthy_members(group) >= group.policy.write_quorum();
+        Self {
+            class: class.to_string(),
+            policy: profile.policy.to_string(),
+            disks: profile.disks.to_string(),
+            used_disks: groups.first().map(|group| group.class.to_string()),
+            compression: profile.compression.as_str().to_owned(),
+            groups: groups.len(),
+            writable: groups.iter().filter(writable).count(),
         }
     }
 }

@@ -8,7 +8,7 @@ use axum::{
     http::header,
     middleware,
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use telemetry::MetricsHandle;
 
@@ -20,7 +20,8 @@ use crate::{AdminSource, answer, api, auth, gauges, health, limits, page, source
 /// |---|---|---|
 /// | `/health/live`, `/health/ready`, `/health/cluster` (and the same under `/minio`) | | 200 or 503 with the reason |
 /// | `/metrics` | | Prometheus text |
-/// | `/admin/v1/status`, `/nodes`, `/disks`, `/workers` | token | JSON, [`crate::model`] |
+/// | `/admin/v1/status`, `/nodes`, `/disks`, `/classes`, `/shards`, `/workers` | token | JSON, [`crate::model`] |
+/// | `POST /admin/v1/inventory/BUCKET/ID/run` | token | 202: a report is made soon |
 /// | `/` | | the status page |
 ///
 /// `/minio/health/...` are the paths that existing charts and proxies for S3 servers check.
@@ -34,7 +35,10 @@ pub fn router(source: Arc<dyn AdminSource>, metrics: MetricsHandle, token: &str)
         .route("/status", get(api::status))
         .route("/nodes", get(api::nodes))
         .route("/disks", get(api::disks))
+        .route("/classes", get(api::classes))
+        .route("/shards", get(api::shards))
         .route("/workers", get(api::workers))
+        .route("/inventory/{bucket}/{id}/run", post(api::run_inventory))
         .fallback(answer::not_found)
         .layer(middleware::from_fn_with_state(auth::Token::new(token), auth::require));
     let scrape = move |State(source): State<Arc<dyn AdminSource>>| scrape(source, metrics);

@@ -7,8 +7,8 @@ use std::{
 };
 
 use admin::{
-    AdminSource, ClusterHealth, Status, WorkerStatus,
-    model::{Progress, RaftStatus, WorkerState},
+    AdminSource, ClusterHealth, ShardCounts, Status, WorkerStatus,
+    model::{DiskShards, Place, Progress, RaftStatus, Round, WorkerState},
 };
 use async_trait::async_trait;
 use axum::{
@@ -20,8 +20,9 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 use types::{
-    ClusterId, ClusterMap, Disk, DiskId, DiskState, DiskUuid, Epoch, ErasurePolicy, GroupId,
-    InstanceId, Location, Node, NodeId, Partition, PgId, PlacementGroup, Role,
+    ClusterId, ClusterMap, Disk, DiskClass, DiskId, DiskState, DiskUuid, Epoch, ErasurePolicy,
+    GroupId, InstanceId, Location, Node, NodeId, Partition, PgId, PlacementGroup, Role,
+    StorageClass, StorageClasses,
 };
 
 const TOKEN: &str = "token-of-the-test";
@@ -52,6 +53,19 @@ impl AdminSource for Fake {
         answer
     }
 
+    async fn shards(&self) -> Result<ShardCounts, String> {
+        let counted = DiskShards { disk: 1, pending: Some(2), confirmed: Some(40), error: None };
+        let silent = DiskShards {
+            disk: 2,
+            pending: None,
+            confirmed: None,
+            error: Some("it does not answer".to_owned()),
+        };
+        let more = DiskShards { disk: 3, pending: Some(0), confirmed: Some(1), error: None };
+        self.0.lock().expect("not poisoned").cluster.clone()?;
+        Ok(ShardCounts::of(vec![counted, silent, more]))
+    }
+
     async fn workers(&self) -> Vec<WorkerStatus> {
         let idle = WorkerStatus {
             name: "repair".to_owned(),
@@ -59,6 +73,11 @@ impl AdminSource for Fake {
             progress: None,
             rate: None,
             detail: "nothing to repair".to_owned(),
+            round: None,
+            last_round: None,
+            place: None,
+            eta_ms: None,
+            last_failure: None,
         };
         let progress = Progress { done: 5, total: Some(10), unit: "bytes".to_owned() };
         vec![
@@ -68,6 +87,16 @@ impl AdminSource for Fake {
                 state: WorkerState::Busy,
                 progress: Some(progress),
                 rate: Some(2.5),
+                round: Some(Round { began_ms: 100, looked_at: 5, ..Round::default() }),
+                last_round: Some(Round {
+                    began_ms: 10,
+                    ended_ms: Some(20),
+                    looked_at: 10,
+                    counts: BTreeMap::from([("repaired".to_owned(), 1)]),
+                }),
+                place: Some(Place { within: "d1".to_owned(), at: "a/b".to_owned() }),
+                eta_ms: Some(7),
+                last_failure: Some("no room".to_owned()),
                 ..idle
             },
         ]
@@ -90,11 +119,13 @@ fn map() -> ClusterMap {
         node: NodeId(u64::from(id) + 2),
         capacity_bytes: 1000,
         state: DiskState::In,
+        class: DiskClass::Hot,
     };
     ClusterMap {
         cluster: ClusterId::from_bytes([0xAB; 16]),
         epoch: Epoch(7),
         policy,
+        classes: StorageClasses::new(policy),
         nodes: (1..=5).map(|id| (NodeId(id), node(id))).collect(),
         disks: (1..=3).map(|id| (DiskId(id), disk(id))).collect(),
         groups: BTreeMap::from([(
@@ -103,6 +134,7 @@ fn map() -> ClusterMap {
                 id: PgId(1),
                 epoch: Epoch(1),
                 policy,
+                class: DiskClass::Hot,
                 disks: vec![DiskId(1), DiskId(2), DiskId(3)],
             },
         )]),
@@ -211,6 +243,30 @@ async fn health_follows_the_source_under_both_names() {
     assert_eq!(port.get("/health/ready").await.status, StatusCode::OK);
 }
 
+fn set_policy(map: &mut ClusterMap, class: StorageClass, policy: &str) {
+    let profile = map.classes.profile(class);
+    let policy = policy.parse().expect("valid");
+    map.classes.set(class, types::StorageProfile { policy, ..profile });
+}
+
+#[test]
+fn a_class_shows_the_disks_that_stand_in_for_its_own() {
+    let mut map = map();
+    set_policy(&mut map, StorageClass::DeepArchive, "rs-8-4");
+    let group = map.groups[&PgId(1)].clone();
+    let cold = PlacementGroup { id: PgId(2), class: DiskClass::Cold, ..group };
+    map.groups.insert(PgId(2), cold);
+    let health = ClusterHealth::of(&map, &BTreeSet::new(), vec![]);
+    let row = |class: StorageClass| {
+        let row = health.classes.iter().find(|row| row.class == class.as_str()).expect("all");
+        (row.disks.as_str(), row.used_disks.as_deref(), row.groups, row.writable)
+    };
+    assert_eq!(row(StorageClass::Standard), ("hot", Some("hot"), 1, 1));
+    assert_eq!(row(StorageClass::StandardIa), ("warm", Some("hot"), 1, 1));
+    assert_eq!(row(StorageClass::Glacier), ("cold", Some("cold"), 1, 1));
+    assert_eq!(row(StorageClass::DeepArchive), ("cold", None, 0, 0));
+}
+
 /// The map and the Raft states of each bad state, and what the port says of it.
 #[tokio::test]
 async fn cluster_health_says_what_is_missing() {
@@ -230,6 +286,12 @@ async fn cluster_health_says_what_is_missing() {
         map.down.insert(DiskId(1));
         map.disks.get_mut(&DiskId(2)).expect("there").state = DiskState::Out;
     };
+    let wants_what_is_not_there = |map: &mut ClusterMap| {
+        set_policy(map, StorageClass::Glacier, "rs-8-4");
+    };
+    let without_standard = |map: &mut ClusterMap| {
+        set_policy(map, StorageClass::Standard, "rs-3-1");
+    };
     let cases = [
         (with(|_| {}, led()), None),
         (with(|_| {}, vec![]), Some("the root group has no leader")),
@@ -239,11 +301,14 @@ async fn cluster_health_says_what_is_missing() {
             Some("1 of 1 index partitions have no leader"),
         ),
         (with(|map| map.partitions.clear(), led()), Some("there are no index partitions yet")),
+        (with(wants_what_is_not_there, led()), None),
+        (with(without_standard, led()), Some("none of 0 placement groups has 4 disks up")),
         (with(|map| map.groups.clear(), led()), Some("none of 0 placement groups has 3 disks up")),
         (with(one_down, led()), Some("none of 1 placement groups has 3 disks up")),
         (with(two_down, led()), Some("1 of 1 placement groups have too few disks up to be read")),
     ];
     for (cluster, reason) in cases {
+        let quorum = cluster.write_quorum.to_string();
         port.change(|state| state.cluster = Ok(cluster));
         let answer = port.get("/health/cluster").await;
         match reason {
@@ -254,7 +319,7 @@ async fn cluster_health_says_what_is_missing() {
                 assert!(said.starts_with(reason), "{said}");
             }
         }
-        assert_eq!(answer.headers["x-shardlake-write-quorum"], "3");
+        assert_eq!(answer.headers["x-shardlake-write-quorum"], *quorum);
     }
     port.change(|state| state.cluster = Err("no metadata node answers".to_owned()));
     let answer = port.get("/health/cluster").await;
@@ -270,6 +335,7 @@ fn groups_are_counted_by_what_they_can_do_and_nodes_by_their_disks() {
         id: PgId(id),
         epoch: Epoch(1),
         policy: map.policy,
+        class: DiskClass::Hot,
         disks: disks.map(DiskId).collect(),
     };
     // Ten groups of six among disks 1 to 15; disks 1, 2 and 3 are down.
@@ -297,7 +363,7 @@ fn groups_are_counted_by_what_they_can_do_and_nodes_by_their_disks() {
 #[tokio::test]
 async fn admin_paths_need_the_token() {
     let port = Port::new();
-    for path in ["status", "nodes", "disks", "workers", "unknown"] {
+    for path in ["status", "nodes", "disks", "classes", "shards", "workers", "unknown"] {
         let path = format!("/admin/v1/{path}");
         for wrong in ["", "Bearer ", "Bearer token-of-the-tesT", "Bearer token", "Basic x", TOKEN] {
             let answer = port.admin(&path, wrong).await;
@@ -337,20 +403,50 @@ async fn the_json_shapes_are_golden() {
     let disks: Vec<Value> = (1..=3)
         .map(|id| {
             json!({
-                "id": id, "node": id + 2, "state": "in", "up": true,
+                "id": id, "node": id + 2, "class": "hot", "state": "in", "groups": 1, "up": true,
                 "used_bytes": if id == 1 { 250 } else { 0 }, "capacity_bytes": 1000,
             })
         })
         .collect();
+    // The cluster has hot disks only, and rs-2-1 has no coding chunk to spare.
+    let class = |name: &str, disks: &str, compression: &str| {
+        json!({
+            "class": name, "policy": "rs-2-1", "disks": disks, "used_disks": "hot",
+            "compression": compression, "groups": 1, "writable": 1,
+        })
+    };
+    let classes = json!([
+        class("STANDARD", "hot", "none"),
+        class("REDUCED_REDUNDANCY", "hot", "none"),
+        class("STANDARD_IA", "warm", "zstd"),
+        class("INTELLIGENT_TIERING", "hot", "zstd"),
+        class("ONEZONE_IA", "warm", "zstd"),
+        class("GLACIER_IR", "cold", "zstd"),
+        class("GLACIER", "cold", "zstd"),
+        class("DEEP_ARCHIVE", "cold", "zstd"),
+    ]);
+    let shards = json!({
+        "total": 43, "pending": 2, "confirmed": 41, "complete": false,
+        "disks": [
+            {"disk": 1, "pending": 2, "confirmed": 40, "error": null},
+            {"disk": 2, "pending": null, "confirmed": null, "error": "it does not answer"},
+            {"disk": 3, "pending": 0, "confirmed": 1, "error": null},
+        ],
+    });
     let workers = json!([
         {
             "name": "repair", "state": "idle", "progress": null, "rate": null,
-            "detail": "nothing to repair",
+            "detail": "nothing to repair", "round": null, "last_round": null, "place": null,
+            "eta_ms": null, "last_failure": null,
         },
         {
             "name": "scrub d1", "state": "busy",
             "progress": {"done": 5, "total": 10, "unit": "bytes"}, "rate": 2.5,
             "detail": "nothing to repair",
+            "round": {"began_ms": 100, "ended_ms": null, "looked_at": 5, "counts": {}},
+            "last_round":
+                {"began_ms": 10, "ended_ms": 20, "looked_at": 10, "counts": {"repaired": 1}},
+            "place": {"within": "d1", "at": "a/b"}, "eta_ms": 7, "last_failure": "no room",
         },
     ]);
     let raft = |group, leader| {
@@ -363,12 +459,14 @@ async fn the_json_shapes_are_golden() {
         "cluster": "ab".repeat(16), "epoch": 7, "policy": "rs-2-1", "write_quorum": 3,
         "root_leader": 1,
         "groups": {"total": 1, "healthy": 1, "writable": 1, "readable": 1, "unreadable": 0},
-        "nodes": nodes, "disks": disks,
+        "classes": classes, "nodes": nodes, "disks": disks,
         "partitions": [{"group": 1, "epoch": 3, "start": "0aff", "end": null, "leader": 2}],
         "raft": [raft(0, 1), raft(1, 2)],
     });
     assert_eq!(port.admin("/admin/v1/nodes", &bearer()).await.json(), cluster["nodes"]);
     assert_eq!(port.admin("/admin/v1/disks", &bearer()).await.json(), cluster["disks"]);
+    assert_eq!(port.admin("/admin/v1/classes", &bearer()).await.json(), cluster["classes"]);
+    assert_eq!(port.admin("/admin/v1/shards", &bearer()).await.json(), shards);
     assert_eq!(port.admin("/admin/v1/workers", &bearer()).await.json(), workers);
     let status = port.admin("/admin/v1/status", &bearer()).await;
     let expected = json!({
@@ -389,8 +487,8 @@ async fn an_unknown_cluster_is_said_not_guessed() {
     let status = status.json();
     assert_eq!((&status["cluster"], &status["healthy"]), (&Value::Null, &json!(false)));
     assert_eq!(status["health_reason"], "no metadata node answers");
-    for path in ["/admin/v1/nodes", "/admin/v1/disks"] {
-        let answer = port.admin(path, &bearer()).await;
+    for path in ["nodes", "disks", "classes", "shards"].map(|path| format!("/admin/v1/{path}")) {
+        let answer = port.admin(&path, &bearer()).await;
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
         let error = json!({"code": "Unavailable", "message": "no metadata node answers"});
         assert_eq!(answer.json()["error"], error);
@@ -418,6 +516,7 @@ async fn metrics_are_those_of_the_process_and_of_the_cluster_now() {
         "shardlake_cluster_healthy 1",
         "shardlake_cluster_known 1",
         "shardlake_placement_groups{state=\"writable\"} 1",
+        "shardlake_storage_class_groups{class=\"GLACIER\",state=\"writable\"} 1",
         "shardlake_node_up{node=\"1\",role=\"meta\"} 1",
         "shardlake_disk_used_bytes{disk=\"1\",node=\"3\"} 250",
         "shardlake_raft_is_leader{group=\"0\",node=\"1\"} 1",
@@ -486,7 +585,7 @@ async fn the_page_is_complete_and_runs_nothing_from_elsewhere() {
     // What the script looks up is there.
     let script = port.get("/status.js").await.text;
     let ids = script.split("byId(\"").skip(1).filter_map(|rest| rest.split('"').next());
-    for id in ids.chain(["facts", "groups", "nodes", "disks", "partitions", "workers"]) {
+    for id in ids.chain(["facts", "groups", "classes", "nodes", "disks", "partitions", "workers"]) {
         assert!(page.text.contains(&format!("id=\"{id}\"")), "{id}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use admin::{AdminSource, ClusterHealth, WorkerStatus};
+use admin::{AdminSource, ClusterHealth, ShardCounts, WorkerStatus};
 use async_trait::async_trait;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -19,6 +19,10 @@ impl AdminSource for Unready {
     }
 
     async fn cluster(&self) -> Result<ClusterHealth, String> {
+        Err("starting".to_owned())
+    }
+
+    async fn shards(&self) -> Result<ShardCounts, String> {
         Err("starting".to_owned())
     }
 
@@ -92,6 +96,10 @@ impl AdminSource for Hanging {
 
     async fn cluster(&self) -> Result<ClusterHealth, String> {
         std::future::pending().await
+    }
+
+    async fn shards(&self) -> Result<ShardCounts, String> {
+        Err("starting".to_owned())
     }
 
     async fn workers(&self) -> Vec<WorkerStatus> {

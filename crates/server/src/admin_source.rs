@@ -1,15 +1,18 @@
-//! Where this process's admin port gets its figures: the cached cluster map and the
-//! Raft state of the metadata nodes that answer.
+//! Where this process's admin port gets its figures: the cached cluster map, the Raft state of
+//! the metadata nodes that answer, and the inventories of the disks.
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use admin::{
-    AdminSource,
-    model::{ClusterHealth, RaftStatus, WorkerStatus},
+    AdminSource, Refused,
+    model::{ClusterHealth, RaftStatus, ShardCounts, WorkerStatus},
 };
 use async_trait::async_trait;
-use cluster::{Metadata, MetadataClient};
-use types::NodeId;
+use cluster::{DiskClient, Metadata, MetadataClient};
+use tokio::sync::Mutex;
+use types::{DiskState, NodeId, StorageClass, UnixMillis};
+
+use crate::{roles::clock, shard_count};
 
 /// What this process can say about its background jobs.
 pub(crate) trait WorkerList: Send + Sync + 'static {
@@ -26,28 +29,36 @@ impl WorkerList for NoWorkers {
     }
 }
 
-/// Figures from a metadata client.
+/// Figures from the clients of the cluster.
 pub(crate) struct Source {
     metadata: Arc<MetadataClient>,
+    shards: Arc<DiskClient>,
+    /// One count at a time: it walks every disk.
+    counting: Mutex<()>,
     workers: Arc<dyn WorkerList>,
 }
 
 impl Source {
     /// The figures of a process that holds these.
-    pub(crate) fn new(metadata: Arc<MetadataClient>, workers: Arc<dyn WorkerList>) -> Self {
-        Self { metadata, workers }
+    pub(crate) fn new(
+        metadata: Arc<MetadataClient>,
+        shards: Arc<DiskClient>,
+        workers: Arc<dyn WorkerList>,
+    ) -> Self {
+        Self { metadata, shards, counting: Mutex::default(), workers }
     }
 }
 
 #[async_trait]
 impl AdminSource for Source {
-    /// Ready: the process has a cluster map with placement groups, so that it can route.
+    /// Ready: the process has a cluster map with placement groups for STANDARD objects, so that it
+    /// can route. Other storage classes may want disks that the cluster does not have.
     async fn ready(&self) -> Result<(), String> {
         let map = self.metadata.map();
         if map.partitions.is_empty() {
             return Err("the cluster map is not known yet".into());
         }
-        if map.groups.is_empty() {
+        if map.groups_for(map.classes.profile(StorageClass::Standard)).is_empty() {
             return Err(format!(
                 "there are no placement groups yet: {} disks have registered",
                 map.disks.len()
@@ -75,8 +86,30 @@ impl AdminSource for Source {
         Ok(ClusterHealth::of(&map, &silent, raft))
     }
 
+    async fn shards(&self) -> Result<ShardCounts, String> {
+        let map = self.metadata.map();
+        if map.partitions.is_empty() {
+            return Err("the cluster map is not known yet".into());
+        }
+        let Ok(_one) = self.counting.try_lock() else {
+            return Err("this process is counting already".into());
+        };
+        let disks = map.disks.values().filter(|disk| disk.state != DiskState::Out);
+        Ok(shard_count::count(&*self.shards, disks.map(|disk| disk.id).collect()).await)
+    }
+
     async fn workers(&self) -> Vec<WorkerStatus> {
         self.workers.list()
+    }
+
+    async fn run_inventory(&self, bucket: &str, id: &str) -> Result<(), Refused> {
+        let now = UnixMillis(clock().now_ms());
+        repair::inventory::request(&*self.metadata, bucket, id, now).await.map_err(|error| {
+            match error {
+                repair::Error::Inventory { .. } => Refused::NotFound(error.to_string()),
+                other => Refused::Unavailable(other.to_string()),
+            }
+        })
     }
 }
 

@@ -4,6 +4,10 @@
 //!
 //! `docs/configuration.md` describes every key; a test keeps the two in step.
 
+pub(crate) mod events;
+pub(crate) mod restore;
+pub(crate) mod storage_classes;
+
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use figment::{
@@ -13,8 +17,11 @@ use figment::{
 };
 use placement::Domain;
 use serde::{Deserialize, Serialize};
-use types::{ErasurePolicy, NodeId};
+use types::{DiskClass, ErasurePolicy, NodeId};
 
+use self::{
+    events::EventsSection, restore::RestoreSection, storage_classes::StorageClassesSection,
+};
 use crate::{credentials::Credentials, error::UserError, secret::Secret};
 
 /// The whole file.
@@ -37,6 +44,12 @@ pub(crate) struct Config {
     pub(crate) workers: WorkersSection,
     /// Lifecycle rules (metadata and gateway roles).
     pub(crate) lifecycle: LifecycleSection,
+    /// How long restores of archived objects take (gateway role).
+    pub(crate) restore: RestoreSection,
+    /// What becomes of objects by their storage class (metadata role).
+    pub(crate) storage_classes: StorageClassesSection,
+    /// Where events go (metadata and gateway roles).
+    pub(crate) events: EventsSection,
 }
 
 /// `[cluster]`: the same on all nodes.
@@ -92,8 +105,41 @@ pub(crate) struct NodeSection {
     pub(crate) zone: String,
     /// Failure domain within the zone.
     pub(crate) rack: String,
-    /// One folder a disk (data role).
+    /// One folder a disk (data role): fast ones.
     pub(crate) disks: Vec<PathBuf>,
+    /// Disks of class `warm`.
+    pub(crate) warm_disks: Vec<PathBuf>,
+    /// Disks of class `cold`.
+    pub(crate) cold_disks: Vec<PathBuf>,
+}
+
+impl NodeSection {
+    /// The folders of all disks with their class. Refuses none, and one that is named twice.
+    pub(crate) fn all_disks(&self) -> Result<Vec<(PathBuf, DiskClass)>, UserError> {
+        let lists = [
+            (&self.disks, DiskClass::Hot),
+            (&self.warm_disks, DiskClass::Warm),
+            (&self.cold_disks, DiskClass::Cold),
+        ];
+        let mut all: Vec<(PathBuf, DiskClass)> = Vec::new();
+        for (folder, class) in
+            lists.iter().flat_map(|(list, class)| list.iter().map(|f| (f, *class)))
+        {
+            if all.iter().any(|(known, _)| known == folder) {
+                return Err(UserError::new(format!(
+                    "node.disks, warm_disks, cold_disks: {} is named twice",
+                    folder.display()
+                )));
+            }
+            all.push((folder.clone(), class));
+        }
+        if all.is_empty() {
+            return Err(UserError::new(
+                "node.disks: name at least one folder (or one of warm_disks or cold_disks)",
+            ));
+        }
+        Ok(all)
+    }
 }
 
 impl Default for NodeSection {
@@ -106,6 +152,8 @@ impl Default for NodeSection {
             zone: String::new(),
             rack: String::new(),
             disks: Vec::new(),
+            warm_disks: Vec::new(),
+            cold_disks: Vec::new(),
         }
     }
 }
@@ -271,7 +319,7 @@ impl Config {
             .filter(|key| key.as_str().contains("__"))
             .split("__")
             .iter()
-            .map(|(key, text)| (key.to_string(), text))
+            .map(|(key, text)| (StorageClassesSection::key_of_variable(key.as_str()), text))
             .collect::<Vec<_>>();
         let mut config = Self::parse(&text, &variables, sets)
             .map_err(|error| UserError::new(format!("config file {shown}: {error}")))?;
@@ -342,6 +390,8 @@ impl Config {
         self.domain()?;
         self.workers.check("workers.")?;
         self.lifecycle.check("lifecycle.day_seconds")?;
+        self.storage_classes.overrides()?;
+        self.events.check()?;
         self.meta().map(|_| ())
     }
 

@@ -14,6 +14,7 @@ mod identity;
 mod ready;
 mod roles;
 mod secret;
+mod shard_count;
 mod shutdown;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -38,7 +39,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Everything in one process over one folder, with no configuration.
-    Dev(roles::dev::DevArgs),
+    Dev(Box<roles::dev::DevArgs>),
     /// A metadata node.
     Meta(RoleArgs),
     /// A data node.
@@ -66,6 +67,8 @@ struct RoleArgs {
 }
 
 fn main() -> ExitCode {
+    // Whoever makes a TLS connection uses it. Fails only if the process has chosen one already.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let cli = Cli::parse();
     match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
@@ -84,7 +87,7 @@ fn run(command: Command) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match command {
-            Command::Dev(args) => roles::dev::run(args).await,
+            Command::Dev(args) => roles::dev::run(*args).await,
             Command::Meta(args) => roles::meta::run(load(&args)?, args.ready_file).await,
             Command::Data(args) => roles::data::run(load(&args)?, args.ready_file).await,
             Command::Gateway(args) => roles::gateway::run(load(&args)?, args.ready_file).await,

@@ -63,6 +63,20 @@ function progress(worker) {
   return total === null ? show(done) : `${show(done)} of ${show(total)}`;
 }
 
+function round(worker) {
+  const counted = (pass) => [`${pass.looked_at} looked at`,
+    ...Object.entries(pass.counts).map(([what, count]) => `${count} ${what}`)].join(", ");
+  const parts = [];
+  if (worker.round) {
+    const place = worker.place ? ` in ${worker.place.within} ${worker.place.at}` : "";
+    const eta = worker.eta_ms === null ? "" : `, some ${Math.ceil(worker.eta_ms / 1000)} s left`;
+    parts.push(`now: ${counted(worker.round)}${place}${eta}`);
+  }
+  if (worker.last_round) parts.push(`last: ${counted(worker.last_round)}`);
+  if (worker.last_failure) parts.push(`last failure: ${worker.last_failure}`);
+  return parts.join("; ") || null;
+}
+
 function rate(worker) {
   if (worker.rate === null) return null;
   const unit = worker.progress ? worker.progress.unit : "";
@@ -86,12 +100,20 @@ function drawCluster(cluster) {
     ["Readable", groups.readable],
     ["Unreadable", groups.unreadable, groups.unreadable ? "bad" : ""],
   ]);
+  table("classes", ["Class", "Policy", "Disks", "Compression", "Writable groups"],
+    cluster.classes.map((row) => [
+      row.class, row.policy,
+      row.used_disks === row.disks ? row.disks : `${row.disks}, now ${row.used_disks || "none"}`,
+      row.compression,
+      element("td", `${row.writable} of ${row.groups}`, row.writable ? "" : "bad"),
+    ]), "No storage classes yet");
   table("nodes", ["Node", "Role", "State", "Address", "Zone", "Rack"],
     cluster.nodes.map((node) =>
       [node.id, node.role, upDown(node.up), node.address, node.zone || "–", node.rack || "–"]),
     "No nodes yet");
-  table("disks", ["Disk", "Node", "State", "Decision", "Used"],
-    cluster.disks.map((disk) => [disk.id, disk.node, upDown(disk.up), disk.state, usage(disk)]),
+  table("disks", ["Disk", "Node", "Class", "State", "Decision", "Used"],
+    cluster.disks.map((disk) =>
+      [disk.id, disk.node, disk.class, upDown(disk.up), disk.state, usage(disk)]),
     "No disks yet");
   table("partitions", ["Group", "Leader", "Epoch", "From"],
     cluster.partitions.map((part) => [
@@ -111,11 +133,11 @@ function draw(status) {
   if (verdict.textContent !== text) verdict.textContent = text;
   verdict.className = good ? "good" : "bad";
   if (status.cluster) drawCluster(status.cluster);
-  table("workers", ["Job", "State", "Progress", "Rate", "Detail"],
+  table("workers", ["Job", "State", "Progress", "Rate", "Round", "Detail"],
     status.workers.map((worker) => [
       worker.name,
       element("td", worker.state, worker.state === "failing" ? "bad" : ""),
-      progress(worker), rate(worker), worker.detail,
+      progress(worker), rate(worker), round(worker), worker.detail,
     ]), "No background jobs in this process");
   byId("updated").textContent = `Shardlake ${status.version}, updated ${new Date().toLocaleTimeString()}`;
   byId("status").hidden = false;

@@ -1,8 +1,9 @@
-//! One GET on the admin port.
+//! One request to the admin port.
 
 use std::{path::Path, time::Duration};
 
 use anyhow::Context;
+use reqwest::Method;
 use serde_json::Value;
 
 use crate::{credentials::Credentials, error::UserError};
@@ -23,11 +24,36 @@ pub(super) fn token(data: Option<&Path>) -> anyhow::Result<String> {
     Ok(credentials.admin_token())
 }
 
-/// The answer's JSON; a refusal becomes one sentence.
-pub(super) async fn get(endpoint: &str, path: &str, token: Option<&str>) -> anyhow::Result<Value> {
+/// The answer's JSON within `timeout`; a refusal becomes one sentence.
+pub(super) async fn get(
+    endpoint: &str,
+    path: &str,
+    token: Option<&str>,
+    timeout: Duration,
+) -> anyhow::Result<Value> {
+    send(Method::GET, endpoint, path, token, timeout).await
+}
+
+/// The same for a request that asks for something to be done.
+pub(super) async fn post(
+    endpoint: &str,
+    path: &str,
+    token: &str,
+    timeout: Duration,
+) -> anyhow::Result<Value> {
+    send(Method::POST, endpoint, path, Some(token), timeout).await
+}
+
+async fn send(
+    method: Method,
+    endpoint: &str,
+    path: &str,
+    token: Option<&str>,
+    timeout: Duration,
+) -> anyhow::Result<Value> {
     let url = format!("{}{path}", endpoint.trim_end_matches('/'));
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?;
-    let mut request = client.get(&url);
+    let client = reqwest::Client::builder().timeout(timeout).build()?;
+    let mut request = client.request(method, &url);
     if let Some(token) = token {
         request = request.bearer_auth(token);
     }

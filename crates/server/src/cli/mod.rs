@@ -3,9 +3,14 @@
 mod client;
 mod table;
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
 
 use crate::{error::UserError, roles::dev::DATA_DEFAULT};
+
+/// How long an answer may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// `shardlake admin ...`
 #[derive(Args)]
@@ -24,16 +29,34 @@ pub(crate) struct AdminArgs {
     data: Option<std::path::PathBuf>,
 }
 
-#[derive(Clone, Copy, Subcommand)]
+#[derive(Subcommand)]
 enum Topic {
     /// The cluster at a glance: health of placement groups, partitions, capacity.
     Status,
     /// Metadata and data nodes.
     Nodes,
-    /// Disks with fill and state.
+    /// Disks with class, fill and state.
     Disks,
+    /// Storage classes: policy, disks (and those that stand in for them), compression.
+    Classes,
+    /// The number of shards on every disk, counted now: as much work as there are shards.
+    Shards,
     /// Background workers with progress.
     Workers,
+    /// Inventories of buckets.
+    #[command(subcommand)]
+    Inventory(InventoryCommand),
+}
+
+#[derive(Subcommand)]
+enum InventoryCommand {
+    /// Asks for a report now, also of a disabled configuration. It is made soon after.
+    Run {
+        /// The bucket.
+        bucket: String,
+        /// The id of its inventory configuration.
+        id: String,
+    },
 }
 
 /// `shardlake health`
@@ -46,25 +69,42 @@ pub(crate) struct HealthArgs {
 
 /// Runs `shardlake admin`.
 pub(crate) async fn admin(args: AdminArgs) -> anyhow::Result<()> {
-    let path = match args.topic {
+    let token = client::token(args.data.as_deref())?;
+    let path = match &args.topic {
         Topic::Status => "status",
         Topic::Nodes => "nodes",
         Topic::Disks => "disks",
+        Topic::Classes => "classes",
+        Topic::Shards => "shards",
         Topic::Workers => "workers",
+        Topic::Inventory(InventoryCommand::Run { bucket, id }) => {
+            let path = format!("/admin/v1/inventory/{bucket}/{id}/run");
+            let value = client::post(&args.endpoint, &path, &token, TIMEOUT).await?;
+            show(&value, args.json);
+            return Ok(());
+        }
     };
-    let token = client::token(args.data.as_deref())?;
-    let value = client::get(&args.endpoint, &format!("/admin/v1/{path}"), Some(&token)).await?;
-    if args.json {
-        table::print_json(&value);
-    } else {
-        table::print(&value);
-    }
+    let timeout = match args.topic {
+        Topic::Shards => admin::source::COUNT_TIMEOUT + TIMEOUT,
+        _ => TIMEOUT,
+    };
+    let path = format!("/admin/v1/{path}");
+    let value = client::get(&args.endpoint, &path, Some(&token), timeout).await?;
+    show(&value, args.json);
     Ok(())
+}
+
+fn show(value: &serde_json::Value, json: bool) {
+    if json {
+        table::print_json(value);
+    } else {
+        table::print(value);
+    }
 }
 
 /// Runs `shardlake health`. Every failure is status 1: health checks know no other.
 pub(crate) async fn health(args: HealthArgs) -> anyhow::Result<()> {
-    match client::get(&args.endpoint, "/health/ready", None).await {
+    match client::get(&args.endpoint, "/health/ready", None, TIMEOUT).await {
         Ok(_) => Ok(()),
         Err(error) => anyhow::bail!("{error:#}"),
     }

@@ -1,6 +1,9 @@
 //! What users write, and what they are told.
 
-use super::*;
+use metastore::ProfileOverride;
+use types::{Compression, StorageClass};
+
+use super::{storage_classes::of_flags, *};
 
 fn pair(key: &str, text: &str) -> (String, String) {
     (key.into(), text.into())
@@ -73,4 +76,137 @@ fn times_under_which_promises_would_break_are_refused() {
     assert!(short.check("workers.").expect_err("short").to_string().contains("gc_grace_s"));
     let short = WorkersSection { write_deadline_s: 0, ..WorkersSection::default() };
     assert!(short.check("workers.").expect_err("short").to_string().contains("write_deadline_s"));
+}
+
+#[test]
+fn disks_have_a_class_by_the_list_that_names_them() {
+    let text = "[node]\ndisks = [\"/a\", \"/b\"]\nwarm_disks = [\"/c\"]\ncold_disks = [\"/d\"]\n";
+    let config = Config::parse(text, &[], &[]).expect("fine");
+    let disks = config.node.all_disks().expect("fine");
+    let shown: Vec<_> = disks.iter().map(|(path, class)| (path.to_str(), class.as_str())).collect();
+    let expected = [("/a", "hot"), ("/b", "hot"), ("/c", "warm"), ("/d", "cold")];
+    assert_eq!(shown, expected.map(|(path, class)| (Some(path), class)));
+
+    let only = Config::parse("[node]\ncold_disks = [\"/a\"]\n", &[], &[]).expect("fine");
+    assert_eq!(only.node.all_disks().expect("a node of cold disks").len(), 1);
+    let twice = "[node]\ndisks = [\"/a\"]\ncold_disks = [\"/a\"]\n";
+    let twice = Config::parse(twice, &[], &[]).expect("parses");
+    assert!(twice.node.all_disks().expect_err("twice").to_string().contains("/a is named twice"));
+    let none = Config::parse("", &[], &[]).expect("parses").node.all_disks();
+    assert!(none.expect_err("none").to_string().contains("at least one"));
+}
+
+#[test]
+fn storage_classes_are_read_from_all_three_places() {
+    let text = "[storage_classes.GLACIER]\npolicy = \"rs-8-4\"\ndisks = \"warm\"\n";
+    let variables = [
+        (StorageClassesSection::key_of_variable("storage_classes.glacier.disks"), "cold".into()),
+        (StorageClassesSection::key_of_variable("node.rack"), "r1".into()),
+    ];
+    let sets = ["storage_classes.STANDARD_IA.compression=none".to_owned()];
+    let config = Config::parse(text, &variables, &sets).expect("fine");
+    assert_eq!(config.node.rack, "r1");
+    let glacier = ProfileOverride {
+        policy: ErasurePolicy::new(8, 4).ok(),
+        disks: Some(DiskClass::Cold),
+        compression: None,
+    };
+    let ia = ProfileOverride { compression: Some(Compression::None), ..ProfileOverride::default() };
+    let expected =
+        BTreeMap::from([(StorageClass::Glacier, glacier), (StorageClass::StandardIa, ia)]);
+    assert_eq!(config.storage_classes.overrides().expect("fine"), expected);
+    let flags = ["GLACIER=rs-8-4:cold".to_owned(), "STANDARD_IA=::none".to_owned()];
+    assert_eq!(of_flags(&flags).expect("fine"), expected);
+}
+
+#[test]
+fn a_storage_class_that_is_wrong_is_said_where() {
+    let refused = |text: &str| {
+        let sets = [format!("storage_classes.{text}")];
+        match Config::parse("", &[], &sets) {
+            Ok(config) => config.storage_classes.overrides().expect_err(text).to_string(),
+            Err(error) => error,
+        }
+    };
+    for (text, says) in [
+        (
+            "GLACEIR.policy=rs-4-2",
+            "\"GLACEIR\" is no storage class; those that exist are STANDARD,",
+        ),
+        ("GLACIER.policy=rs-0-4", "storage_classes.GLACIER.policy: erasure policy \"rs-0-4\""),
+        (
+            "GLACIER.disks=icy",
+            "storage_classes.GLACIER.disks: \"icy\" is not one of hot, warm, cold",
+        ),
+        ("GLACIER.compression=lz4", "storage_classes.GLACIER.compression: \"lz4\" is not one of"),
+        ("GLACIER.disk=cold", "unknown field"),
+    ] {
+        let error = refused(text);
+        assert!(error.contains(says), "{text}: {error}");
+    }
+    for (flags, says) in [
+        (&["GLACIER"][..], "write NAME="),
+        (&["GLACIER=rs-4-2:cold:zstd:more"], "write NAME="),
+        (&["OUTPOSTS=rs-4-2"], "those that exist are"),
+        (&["GLACIER=rs-4-2:icy"], "is not one of hot"),
+        (&["GLACIER=rs-4-2", "GLACIER=:cold"], "named twice"),
+    ] {
+        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let error = of_flags(&flags).expect_err("wrong").to_string();
+        assert!(error.contains(says) && error.contains("--storage-class"), "{error}");
+    }
+}
+
+/// Every key has a row in its section of docs/configuration.md, and every row is of a key.
+#[test]
+fn the_documentation_has_every_key() {
+    let docs = include_str!("../../../../docs/configuration.md");
+    let mut documented = Vec::new();
+    let mut section = "";
+    for line in docs.lines() {
+        if let Some(heading) = line.strip_prefix("## `[") {
+            section = heading.split(']').next().unwrap_or_default();
+        } else if line.starts_with('#') {
+            section = "";
+        } else if let Some(row) = line.strip_prefix("| `")
+            && !section.is_empty()
+            && let Some((names, _)) = row.split_once(" | ")
+        {
+            let names = names.split(',').map(|name| name.trim().trim_matches('`'));
+            documented.extend(names.map(|name| format!("{section}.{name}")));
+        }
+    }
+    let mut config = serde_json::to_value(Config::default()).expect("plain data");
+    let class = storage_classes::ClassSection::default();
+    config["storage_classes"] = serde_json::json!({ "NAME": class });
+    config["events"]["targets"] = serde_json::json!({ "NAME": events::TargetSection::default() });
+    let mut keys = Vec::new();
+    let mut open = vec![(String::new(), config)];
+    while let Some((path, value)) = open.pop() {
+        match value {
+            serde_json::Value::Object(fields) => open
+                .extend(fields.into_iter().map(|(name, value)| (format!("{path}.{name}"), value))),
+            _ => keys.push(path.trim_start_matches('.').to_owned()),
+        }
+    }
+    documented.sort();
+    keys.sort();
+    assert_eq!(documented, keys);
+}
+
+/// The table of what the classes begin with is that of [`types::StorageClasses::new`].
+#[test]
+fn the_documentation_has_every_storage_class_as_it_begins() {
+    let docs = include_str!("../../../../docs/configuration.md");
+    let policy = ErasurePolicy::new(4, 2).expect("valid");
+    for (class, profile) in types::StorageClasses::new(policy).iter() {
+        let chunks = match profile.policy == policy {
+            true => "`cluster.policy`",
+            false => "one coding chunk less",
+        };
+        let read = if class.is_archive() { "once it is restored" } else { "at once" };
+        let (disks, compression) = (profile.disks, profile.compression.as_str());
+        let row = format!("| `{class}` | {chunks} | {disks} | {compression} | {read} |");
+        assert!(docs.lines().any(|line| line == row), "{row}");
+    }
 }

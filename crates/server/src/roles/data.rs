@@ -13,7 +13,6 @@ use crate::{
     admin_port,
     admin_source::{NoWorkers, Source},
     config::Config,
-    error::UserError,
     identity::{Fixed, Identity},
     ready::Ready,
     shutdown,
@@ -23,9 +22,7 @@ use crate::{
 pub(crate) async fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()> {
     let stop = shutdown::on_signal()?;
     config.check()?;
-    if config.node.disks.is_empty() {
-        return Err(UserError::new("node.disks: name at least one folder").into());
-    }
+    let disks = config.node.all_disks()?;
     let address = config.advertise()?;
     let metrics = telemetry::metrics::install();
     let credentials = config.credentials()?;
@@ -55,7 +52,7 @@ pub(crate) async fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::
         address,
         location: Location { zone: config.node.zone.clone(), rack: config.node.rack.clone() },
     };
-    let opening = DataPart::open(&config.node.disks, cluster, &registration, &network.metadata);
+    let opening = DataPart::open(&disks, cluster, &registration, &network.metadata);
     let Some(data) = stop.run_until_cancelled(opening).await else { return Ok(()) };
     let data = data?;
     if identity.node != Some(data.node) {
@@ -64,11 +61,12 @@ pub(crate) async fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::
     }
     data.report(network.metadata.clone(), stop.clone());
 
-    let source = Arc::new(Source::new(network.metadata.clone(), Arc::new(NoWorkers)));
+    let source =
+        Arc::new(Source::new(network.metadata.clone(), network.disks.clone(), Arc::new(NoWorkers)));
     let (admin, admin_task) =
         admin_port::serve(admin_listener, source, metrics, credentials.as_ref(), stop.clone())?;
     Ready::new(None, admin, None).write(ready_file.as_deref())?;
-    tracing::info!(node = %data.node, disks = config.node.disks.len(), "data node serves");
+    tracing::info!(node = %data.node, disks = disks.len(), "data node serves");
 
     let services = Services { shards: Some(data.service.clone()), ..Services::default() };
     proto::serve::serve(

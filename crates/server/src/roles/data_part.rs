@@ -40,22 +40,23 @@ enum Opened {
 impl DataPart {
     /// Opens the disks and registers them and their node. Waits for metadata.
     pub(crate) async fn open(
-        folders: &[PathBuf],
+        folders: &[(PathBuf, DiskClass)],
         cluster: ClusterId,
         node: &Registration,
         metadata: &MetadataClient,
     ) -> anyhow::Result<Self> {
         let mut opened = Vec::new();
-        for folder in folders {
+        for (folder, class) in folders {
             let folder = folder.clone();
-            opened.push(tokio::task::spawn_blocking(move || open_disk(&folder, cluster)).await??);
+            let disk = tokio::task::spawn_blocking(move || open_disk(&folder, cluster)).await??;
+            opened.push((disk, *class));
         }
         let id = node.register(metadata).await?;
         let service = Arc::new(DataNode::new(Limits::default(), clock()));
-        for disk in opened {
+        for (disk, class) in opened {
             match disk {
                 Opened::Serving(store) => {
-                    let disk = register_disk(&store, id, metadata).await?;
+                    let disk = register_disk(&store, id, class, metadata).await?;
                     service.add(disk, store);
                 }
                 Opened::Failed(disk, reason) => {
@@ -97,7 +98,7 @@ async fn report(node: NodeId, service: &DataNode) -> HeartbeatReport {
                 id: disk,
                 used_bytes: stat.used_bytes,
                 capacity_bytes: stat.capacity_bytes,
-                        writable: stat.writable,
+                writable: stat.writable,
                 readable: stat.readable,
             },
             Err(_) => DiskReport {
@@ -158,6 +159,7 @@ impl Registration {
 async fn register_disk(
     store: &RocksStore,
     node: NodeId,
+    class: DiskClass,
     metadata: &MetadataClient,
 ) -> anyhow::Result<DiskId> {
     let stat = shardstore::ShardStore::stat(store).await.context("asking a disk for its size")?;
@@ -165,7 +167,7 @@ async fn register_disk(
         uuid: store.disk_uuid(),
         node,
         capacity_bytes: stat.capacity_bytes,
-        class: DiskClass::Hot,
+        class,
     };
     let disk = match patiently(metadata, command).await? {
         RootAnswer::Disk(disk) => disk,

@@ -12,8 +12,11 @@ use std::{
 
 use clap::Args;
 use cluster::Metadata;
+use metastore::ControllerSettings;
 use placement::Domain;
-use types::{ClusterId, ErasurePolicy, Location, NodeId, Role};
+use types::{
+    ClusterId, ClusterMap, DiskClass, ErasurePolicy, Location, NodeId, Role, StorageClasses,
+};
 use uuid::Uuid;
 
 use super::{
@@ -26,7 +29,12 @@ use super::{
 use crate::{
     admin_port,
     admin_source::Source,
-    config::{GatewaySection, LifecycleSection, WorkersSection},
+    config::{
+        GatewaySection, LifecycleSection, WorkersSection,
+        events::EventsSection,
+        restore::RestoreSection,
+        storage_classes::{self, Overrides},
+    },
     credentials::{Credentials, Source as CredentialsSource},
     error::UserError,
     identity::{Fixed, Identity},
@@ -61,6 +69,10 @@ pub(crate) struct DevArgs {
     /// Erasure policy; fixed when the folder is made; rs-4-2 by default.
     #[arg(long, env = "SHARDLAKE_POLICY")]
     policy: Option<String>,
+    /// What becomes of new objects of a storage class, as `GLACIER=rs-3-3:cold:zstd`; what is left
+    /// out keeps its default. All disks are hot. May be repeated.
+    #[arg(long = "storage-class", value_name = "NAME=POLICY:DISKS:COMPRESSION")]
+    storage_classes: Vec<String>,
     /// Domains under which BUCKET.DOMAIN names a bucket. May be repeated.
     #[arg(long = "domain")]
     domains: Vec<String>,
@@ -74,6 +86,12 @@ pub(crate) struct DevArgs {
     /// How long a day of lifecycle rules is, in seconds: short ones try rules out.
     #[arg(long, env = "SHARDLAKE_LIFECYCLE_DAY_SECONDS")]
     lifecycle_day_seconds: Option<u64>,
+    /// How long every restore of an archived object takes, in seconds: short ones try it out.
+    #[arg(long, env = "SHARDLAKE_RESTORE_SECONDS")]
+    restore_seconds: Option<u64>,
+    /// A webhook that notifications of buckets can name. May be repeated.
+    #[arg(long = "event-target", value_name = "NAME=URL")]
+    event_targets: Vec<String>,
     /// Logs as JSON.
     #[arg(long, env = "SHARDLAKE_LOG_JSON")]
     log_json: bool,
@@ -97,12 +115,16 @@ pub(crate) async fn run(args: DevArgs) -> anyhow::Result<()> {
         .lifecycle_day_seconds
         .map_or_else(LifecycleSection::default, |day_seconds| LifecycleSection { day_seconds });
     lifecycle.check("--lifecycle-day-seconds")?;
+    let restore = args.restore_seconds.map_or_else(RestoreSection::default, RestoreSection::all);
+    let overrides = storage_classes::of_flags(&args.storage_classes)?;
+    let events = EventsSection::of_flags(&args.event_targets)?;
+    let event_settings = events.settings()?;
     telemetry::init(telemetry::Settings { json: args.log_json, filter: args.log.clone() })
         .map_err(|error| UserError::new(format!("--log: {error}")))?;
     let metrics = telemetry::metrics::install();
     let listener = network::bind(args.listen, "--listen").await?;
     let admin_listener = network::bind(admin_address(&args), "--admin-listen").await?;
-    let (identity, policy) = identity(&args)?;
+    let (identity, policy) = identity(&args, &overrides)?;
     let (credentials, credentials_source) =
         Credentials::for_folder(&args.data.join("credentials.json"))?;
 
@@ -116,9 +138,14 @@ pub(crate) async fn run(args: DevArgs) -> anyhow::Result<()> {
     )
     .await?;
     meta.bootstrap(identity.cluster, policy, identity.fixed.partitions).await?;
-    meta.control(identity.fixed.disks, Domain::Disk);
+    let disks = usize::try_from(identity.fixed.disks).expect("32 bits fit");
+    let classes = overrides.clone();
+    // All the disks there will ever be are announced: none needs to be waited for.
+    let settle = Duration::ZERO;
+    let settings = ControllerSettings::new(disks, Domain::Disk);
+    meta.control(ControllerSettings { classes, settle, ..settings });
 
-    let (metadata, disks, data_nodes) = network::in_process(META_NODE, meta.node.clone());
+    let (metadata, shards, data_nodes) = network::in_process(META_NODE, meta.node.clone());
     let registration = Registration {
         id: None,
         instance: identity.instance,
@@ -126,8 +153,9 @@ pub(crate) async fn run(args: DevArgs) -> anyhow::Result<()> {
         address: String::from("in-process"),
         location: Location::default(),
     };
-    let folders: Vec<PathBuf> =
-        (0..identity.fixed.disks).map(|n| args.data.join(format!("disk-{n}"))).collect();
+    let folders: Vec<(PathBuf, DiskClass)> = (0..identity.fixed.disks)
+        .map(|n| (args.data.join(format!("disk-{n}")), DiskClass::Hot))
+        .collect();
     let data = DataPart::open(&folders, identity.cluster, &registration, &metadata).await?;
     data_nodes.add_local(data.node, data.service.clone());
     data.report(metadata.clone(), stop.clone());
@@ -141,28 +169,48 @@ pub(crate) async fn run(args: DevArgs) -> anyhow::Result<()> {
     };
     let objects = objects::Objects::new(
         metadata.clone(),
-        disks,
+        shards.clone(),
         clock(),
         gateway_part::object_settings(&gateway_section, &workers_section),
     );
-    let workers =
-        workers_part::start(objects.clone(), &workers_section, &lifecycle, stop.clone(), || true);
+    let workers = workers_part::start(
+        objects.clone(),
+        &workers_section,
+        &lifecycle,
+        event_settings,
+        stop.clone(),
+        || true,
+    );
     // A signal ends the waiting; what follows then starts and stops in order.
-    stop.run_until_cancelled(wait_for_groups(&metadata)).await;
+    let classes = metastore::controller::storage_classes(policy, &overrides);
+    stop.run_until_cancelled(wait_for_groups(&metadata, &classes)).await;
     let gateway = GatewayPart::start(
         listener,
         objects,
         &credentials,
         &gateway_section,
-        &lifecycle,
+        s3::Settings {
+            lifecycle_day_ms: lifecycle.day_ms(),
+            restore_tiers: restore.tiers(),
+            event_targets: events.names(),
+            ..s3::Settings::default()
+        },
         stop.clone(),
     )?;
-    let source = Arc::new(Source::new(metadata, workers.clone()));
+    let source = Arc::new(Source::new(metadata, shards, workers.clone()));
     let (admin, admin_task) =
         admin_port::serve(admin_listener, source, metrics, Some(&credentials), stop.clone())?;
     Ready::new(Some(gateway.address), admin, Some(&credentials))
         .write(args.ready_file.as_deref())?;
-    greet(&args.data, policy, &folders, gateway.address, admin, &credentials, credentials_source);
+    greet(
+        &args.data,
+        policy,
+        folders.len(),
+        gateway.address,
+        admin,
+        &credentials,
+        credentials_source,
+    );
 
     gateway.finished().await?;
     workers.finished().await;
@@ -185,7 +233,7 @@ fn admin_address(args: &DevArgs) -> SocketAddr {
 
 /// The folder's identity, made on the first start. What was fixed then may be named
 /// again, not changed.
-fn identity(args: &DevArgs) -> Result<(Identity, ErasurePolicy), UserError> {
+fn identity(args: &DevArgs, overrides: &Overrides) -> Result<(Identity, ErasurePolicy), UserError> {
     let parse = |text: &str| -> Result<ErasurePolicy, UserError> {
         text.parse().map_err(|error| UserError::new(format!("--policy: {error}")))
     };
@@ -206,6 +254,7 @@ fn identity(args: &DevArgs) -> Result<(Identity, ErasurePolicy), UserError> {
         {
             return Err(changed("--policy", &policy));
         }
+        check_policies(overrides, known.fixed.disks)?;
         return Ok((known, policy));
     }
     let policy = parse(args.policy.as_deref().unwrap_or("rs-4-2"))?;
@@ -217,15 +266,37 @@ fn identity(args: &DevArgs) -> Result<(Identity, ErasurePolicy), UserError> {
             policy.n()
         )));
     }
+    check_policies(overrides, disks)?;
     let fixed = Fixed { policy: policy.to_string(), partitions: PARTITIONS, disks };
     let new = Identity::new("dev", ClusterId(Uuid::new_v4()), Some(META_NODE), fixed);
     new.write(&args.data)?;
     Ok((new, policy))
 }
 
-/// The first start makes the placement groups; before that no PUT can succeed.
-async fn wait_for_groups(metadata: &cluster::MetadataClient) {
-    while metadata.map().groups.is_empty() {
+/// Refuses policies of storage classes that the disks do not allow.
+fn check_policies(overrides: &Overrides, disks: u32) -> Result<(), UserError> {
+    for (class, said) in overrides {
+        if let Some(policy) = said.policy
+            && policy.n() > usize::try_from(disks).unwrap_or(usize::MAX)
+        {
+            return Err(UserError::new(format!(
+                "--storage-class: {policy} for {class} needs {} disks and there are {disks}; \
+                 choose a smaller policy, or a new folder with more --disks",
+                policy.n()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The first start, and one with other storage classes, makes placement groups; before that no
+/// PUT to them can succeed.
+async fn wait_for_groups(metadata: &cluster::MetadataClient, classes: &StorageClasses) {
+    let settled = |map: &ClusterMap| {
+        map.classes == *classes
+            && classes.iter().all(|(_, profile)| !map.groups_for(profile).is_empty())
+    };
+    while !settled(&metadata.map()) {
         let _ = metadata.refresh_map().await;
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -236,7 +307,7 @@ async fn wait_for_groups(metadata: &cluster::MetadataClient) {
 fn greet(
     data: &Path,
     policy: ErasurePolicy,
-    disks: &[PathBuf],
+    disks: usize,
     s3: SocketAddr,
     admin: SocketAddr,
     credentials: &Credentials,
@@ -246,7 +317,7 @@ fn greet(
     let kept = data.join("credentials.json");
     println!("Shardlake serves S3 at       http://{s3}");
     println!("status page, health, metrics http://{admin}");
-    println!("data                         {} ({} disks, {policy})", data.display(), disks.len());
+    println!("data                         {} ({disks} disks, {policy})", data.display());
     match source {
         CredentialsSource::Generated => {
             println!("access key                   {access_key}");
@@ -282,6 +353,8 @@ mod tests {
 
     use super::*;
 
+    const NONE: Overrides = Overrides::new();
+
     #[derive(Parser)]
     struct Line {
         #[command(flatten)]
@@ -301,16 +374,31 @@ mod tests {
     }
 
     #[test]
+    fn a_storage_class_that_has_too_few_disks_is_refused() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let data = dir.path().join("new");
+        let args = args(&["--data", data.to_str().expect("UTF-8")]);
+        let flags = |text: &str| storage_classes::of_flags(&[text.to_owned()]).expect("parses");
+        let wide = flags("GLACIER=rs-8-4");
+        let error = identity(&args, &wide).expect_err("too few").to_string();
+        assert!(error.contains("rs-8-4 for GLACIER needs 12 disks and there are 6"), "{error}");
+        assert!(!data.try_exists().expect("readable"), "nothing was written");
+        identity(&args, &flags("GLACIER=rs-3-3")).expect("made");
+        identity(&args, &wide).expect_err("also later");
+    }
+
+    #[test]
     fn what_was_fixed_stays() {
         let dir = tempfile::tempdir().expect("a folder");
         let data = dir.path().to_str().expect("UTF-8");
         let (made, policy) =
-            identity(&args(&["--data", data, "--disks", "9", "--policy", "rs-6-3"])).expect("made");
+            identity(&args(&["--data", data, "--disks", "9", "--policy", "rs-6-3"]), &NONE)
+                .expect("made");
         assert_eq!((made.fixed.disks, policy.n()), (9, 9));
-        let (again, _) = identity(&args(&["--data", data])).expect("kept");
+        let (again, _) = identity(&args(&["--data", data]), &NONE).expect("kept");
         assert_eq!(again, made);
         for wrong in [["--disks", "12"], ["--policy", "rs-4-2"]] {
-            let error = identity(&args(&[&["--data", data][..], &wrong[..]].concat()))
+            let error = identity(&args(&[&["--data", data][..], &wrong[..]].concat()), &NONE)
                 .expect_err("changed")
                 .to_string();
             assert!(error.contains("cannot be changed"), "{error}");
@@ -321,9 +409,10 @@ mod tests {
     fn too_few_disks_are_refused_before_anything_is_written() {
         let dir = tempfile::tempdir().expect("a folder");
         let data = dir.path().join("new");
-        let error = identity(&args(&["--data", data.to_str().expect("UTF-8"), "--disks", "5"]))
-            .expect_err("too few")
-            .to_string();
+        let error =
+            identity(&args(&["--data", data.to_str().expect("UTF-8"), "--disks", "5"]), &NONE)
+                .expect_err("too few")
+                .to_string();
         assert!(error.contains("at least 6"), "{error}");
         assert!(!data.try_exists().expect("readable"), "nothing was written");
     }

@@ -43,10 +43,16 @@ pub(crate) async fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::
         objects,
         &credentials,
         &config.gateway,
-        &config.lifecycle,
+        s3::Settings {
+            lifecycle_day_ms: config.lifecycle.day_ms(),
+            restore_tiers: config.restore.tiers(),
+            event_targets: config.events.names(),
+            ..s3::Settings::default()
+        },
         stop.clone(),
     )?;
-    let source = Arc::new(Source::new(network.metadata.clone(), workers.clone()));
+    let source =
+        Arc::new(Source::new(network.metadata.clone(), network.disks.clone(), workers.clone()));
     let (admin, admin_task) =
         admin_port::serve(admin_listener, source, metrics, Some(&credentials), stop.clone())?;
     Ready::new(Some(gateway.address), admin, None).write(ready_file.as_deref())?;

@@ -8,7 +8,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{GatewaySection, LifecycleSection, WorkersSection},
+    config::{GatewaySection, WorkersSection},
     credentials::Credentials,
     error::UserError,
 };
@@ -26,13 +26,13 @@ pub(crate) struct GatewayPart {
 }
 
 impl GatewayPart {
-    /// Serves S3 on `listener` until `stop`.
+    /// Serves S3 on `listener` until `stop`. `others`: what sections besides `section` say.
     pub(crate) fn start(
         listener: TcpListener,
         objects: Objects,
         credentials: &Credentials,
         section: &GatewaySection,
-        lifecycle: &LifecycleSection,
+        others: s3::Settings,
         stop: CancellationToken,
     ) -> anyhow::Result<Self> {
         let address = listener.local_addr()?;
@@ -40,9 +40,8 @@ impl GatewayPart {
             region: section.region.clone(),
             domains: section.domains.clone(),
             website_domain: Some(section.website_domain.clone()).filter(|it| !it.is_empty()),
-            lifecycle_day_ms: lifecycle.day_ms(),
             access_log_interval: Duration::from_secs(section.access_log_seconds.max(1)),
-            ..s3::Settings::default()
+            ..others
         };
         let root = RootCredentials {
             access_key: credentials.access_key.clone(),

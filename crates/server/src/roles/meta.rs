@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
+use metastore::ControllerSettings;
 use proto::{
     meta::MetaService,
     raft::RaftService,
@@ -43,6 +44,8 @@ pub(crate) async fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::
         .into());
     };
     let (policy, domain) = (config.policy()?, config.domain()?);
+    let classes = config.storage_classes.overrides()?;
+    let events = config.events.settings()?;
     let partitions = config.cluster.partitions;
     if !(1..=u32::from(metastore::partitions::PARTITIONS_MAX)).contains(&partitions) {
         return Err(UserError::new("cluster.partitions: choose 1 to 256").into());
@@ -90,7 +93,8 @@ pub(crate) async fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::
     };
     let Some(started) = stop.run_until_cancelled(starting).await else { return Ok(()) };
     let (identity, part) = started?;
-    part.control(config.cluster.initial_disks, domain);
+    let disks = usize::try_from(config.cluster.initial_disks).expect("32 bits fit");
+    part.control(ControllerSettings { classes, ..ControllerSettings::new(disks, domain) });
     network.follow_map();
 
     let becoming = async {
@@ -110,11 +114,16 @@ pub(crate) async fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::
         gateway_part::object_settings(&config.gateway, &config.workers),
     );
     let leads = part.node.clone();
-    let workers =
-        workers_part::start(objects, &config.workers, &config.lifecycle, stop.clone(), move || {
-            leads.leads_root()
-        });
-    let source = Arc::new(Source::new(network.metadata.clone(), workers.clone()));
+    let workers = workers_part::start(
+        objects,
+        &config.workers,
+        &config.lifecycle,
+        events,
+        stop.clone(),
+        move || leads.leads_root(),
+    );
+    let source =
+        Arc::new(Source::new(network.metadata.clone(), network.disks.clone(), workers.clone()));
     let (admin, admin_task) =
         admin_port::serve(admin_listener, source, metrics, credentials.as_ref(), stop.clone())?;
     Ready::new(None, admin, None).write(ready_file.as_deref())?;

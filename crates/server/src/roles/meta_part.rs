@@ -7,7 +7,6 @@ use consensus::{ConsensusGroup, Host, HostSettings, PeerDirectory, RaftTimings, 
 use metastore::{
     BootstrapError, Controller, ControllerSettings, IndexMachine, MetaNode, RootMachine, presplit,
 };
-use placement::Domain;
 use proto::{Peers, RpcError, RpcErrorKind, raft::RaftService};
 use types::{ClusterId, ErasurePolicy, GroupId, InstanceId, NodeId};
 
@@ -88,10 +87,8 @@ impl MetaPart {
     }
 
     /// Runs what the root leader does by itself, for as long as the process lives.
-    pub(crate) fn control(&self, initial_disks: u32, domain: Domain) {
-        let disks = usize::try_from(initial_disks).expect("32 bits fit");
-        let controller = Controller::new(self.node.clone(), ControllerSettings::new(disks, domain));
-        tokio::spawn(controller.run());
+    pub(crate) fn control(&self, settings: ControllerSettings) {
+        tokio::spawn(Controller::new(self.node.clone(), settings).run());
     }
 }
 

@@ -8,7 +8,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use admin::model::{Progress, WorkerState, WorkerStatus};
+use admin::model::{Place, Progress, Round, WorkerState, WorkerStatus};
 use objects::Objects;
 use parking_lot::Mutex;
 use repair::{ShardRepairer, Workers};
@@ -34,10 +34,12 @@ pub(crate) fn start(
     objects: Objects,
     section: &WorkersSection,
     lifecycle: &LifecycleSection,
+    events: repair::events::Settings,
     stop: CancellationToken,
     leads: impl Fn() -> bool + Send + 'static,
 ) -> Arc<WorkersPart> {
-    let settings = repair::Settings { lifecycle_day_ms: lifecycle.day_ms(), ..settings(section) };
+    let settings =
+        repair::Settings { lifecycle_day_ms: lifecycle.day_ms(), events, ..settings(section) };
     run(stop, leads, move || repair::start(&objects, &settings))
 }
 
@@ -120,6 +122,20 @@ fn status(worker: repair::WorkerStatus) -> WorkerStatus {
         progress: Some(Progress { done: worker.done, total: None, unit: "steps".to_owned() }),
         rate: Some(worker.rate_per_s),
         detail: worker.last_error.unwrap_or(worker.detail),
+        round: worker.progress.round.map(round),
+        last_round: worker.progress.last_round.map(round),
+        place: worker.progress.place.map(|place| Place { within: place.within, at: place.at }),
+        eta_ms: worker.progress.eta_ms,
+        last_failure: worker.progress.last_failure,
+    }
+}
+
+fn round(round: repair::progress::Round) -> Round {
+    Round {
+        began_ms: round.began.0,
+        ended_ms: round.ended.map(|ended| ended.0),
+        looked_at: round.looked_at,
+        counts: round.counts.into_iter().map(|(name, count)| (name.into_owned(), count)).collect(),
     }
 }
 
