@@ -166,6 +166,11 @@ impl Objects {
             StoredContent::Inline(_) => None,
             StoredContent::Blob(stored) => Some(stored.writer),
         };
+        if UnixMillis(self.clock().now_ms()) > target.deadline {
+            // Nothing was proposed, so nothing can have been applied.
+            abandon(writer);
+            return Err(refusal(&IndexAnswer::DeadlinePassed));
+        }
         let mut bucket = target.bucket.clone();
         for _ in 0..GATE_TRIES_MAX {
             if let Some(writer) = &mut writer {
@@ -183,6 +188,11 @@ impl Objects {
                     return Err(error);
                 }
             };
+            if answer == IndexAnswer::DeadlinePassed {
+                // Perhaps to a repeated proposal whose first one was applied and is forgotten by now:
+                // the sweep asks the index, which knows.
+                return Err(refusal(&answer));
+            }
             let Some(closed) = Closed::in_answer(&answer) else {
                 let result = accept(answer);
                 match (&result, writer) {

@@ -155,8 +155,9 @@ impl Objects {
 
     /// Proposes a command on a key, going back to the root group about a closed gate.
     /// `command` is made anew for each try, with the same write id: whatever of an earlier try
-    /// is still under way must not be applied as a write of its own. A command that is
-    /// refused because it came too late was surely not applied: `Unavailable`.
+    /// is still under way must not be applied as a write of its own. One that is refused because
+    /// it came too late is `Unavailable`: only a write that was applied more than 15 minutes ago and
+    /// is repeated could be told so by mistake.
     pub(crate) async fn index(
         &self,
         bucket: &str,
@@ -170,7 +171,9 @@ impl Objects {
             let answer = proposed.await.map_err(metadata_error)?;
             if answer == IndexAnswer::DeadlinePassed {
                 return Err(Error::Unavailable(
-                    "the change came too late on the metadata nodes' clock: try again".into(),
+                    "the change came too late: try again; if that does not help, the clocks of this \
+                     gateway and of the metadata nodes differ by minutes"
+                        .into(),
                 ));
             }
             let Some(closed) = Closed::in_answer(&answer) else { return Ok(answer) };

@@ -107,7 +107,8 @@ pub(crate) async fn complete_error(
         if elements.is_empty() {
             elements = format!("<ResourceType>{kind}</ResourceType>");
         }
-        elements = format!("<Method>{}</Method>{elements}", asked.method);
+        let method = text::escape_html(asked.method.as_str());
+        elements = format!("<Method>{method}</Method>{elements}");
     }
     if *asked.method == Method::HEAD || bytes.is_empty() {
         parts.headers.remove(header::CONTENT_LENGTH);

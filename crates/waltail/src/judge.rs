@@ -31,22 +31,25 @@ pub enum Verdict {
     },
 }
 
-/// Where the log breaks off, and the first sequence number that cannot be read.
+/// Where the log breaks off.
 struct Break {
     file: PathBuf,
     offset: u64,
-    lost_from: u64,
+    /// The first sequence number that cannot be read; unknown at the beginning of the first log.
+    lost_from: Option<u64>,
 }
 
 #[derive(Default)]
 struct Reading {
-    /// The sequence number after those that were read.
-    next: u64,
+    /// The sequence number after those that were read, once there are any.
+    next: Option<u64>,
+    /// Whether nothing of the present file has been looked at.
+    at_beginning: bool,
     /// The beginning of the record of which a part has been read.
     head: Option<Vec<u8>>,
     broken: Option<Break>,
-    /// The highest mark behind the break.
-    synced: Option<u64>,
+    /// Whether a mark behind the break covers what cannot be read there.
+    accused: bool,
 }
 
 /// Reads the logs in a database's folder. The database is closed.
@@ -57,12 +60,10 @@ pub fn judge(database: &Path) -> io::Result<Verdict> {
     }
     Ok(match reading.broken {
         None => Verdict::Whole,
-        Some(Break { file, offset, lost_from }) => {
-            match reading.synced.is_some_and(|synced| synced >= lost_from) {
-                true => Verdict::Damaged { file, offset },
-                false => Verdict::Torn { file, offset },
-            }
-        }
+        Some(Break { file, offset, .. }) => match reading.accused {
+            true => Verdict::Damaged { file, offset },
+            false => Verdict::Torn { file, offset },
+        },
     })
 }
 
@@ -85,6 +86,7 @@ fn logs(database: &Path) -> io::Result<Vec<PathBuf>> {
 impl Reading {
     fn read(&mut self, file: &Path) -> io::Result<()> {
         let mut fragments = Fragments::open(file)?;
+        self.at_beginning = true;
         while let Some(found) = fragments.next()? {
             match found {
                 Found::Broken { offset } => self.break_off(file, offset),
@@ -114,6 +116,7 @@ impl Reading {
     }
 
     fn break_off(&mut self, file: &Path, offset: u64) {
+        self.at_beginning = false;
         // Of a record that is not all there, the beginning still says what was synced before it.
         if let Some(head) = self.head.take()
             && self.broken.is_some()
@@ -127,16 +130,31 @@ impl Reading {
     }
 
     fn record(&mut self, bytes: &[u8]) {
+        let Some(head) = Head::parse(bytes) else { return };
+        if std::mem::take(&mut self.at_beginning)
+            && let Some(Break { lost_from: Some(lost_from), .. }) = self.broken
+            && head.sequence <= lost_from
+        {
+            // The database was opened behind that break before, and went on from there: the file
+            // with the break is one that it no longer uses.
+            self.broken = None;
+            self.accused = false;
+        }
         if self.broken.is_some() {
             self.note_mark(bytes);
-        } else if let Some(head) = Head::parse(bytes) {
-            self.next = head.sequence + u64::from(head.count);
+        } else {
+            self.next = Some(head.sequence.saturating_add(u64::from(head.count)));
         }
     }
 
+    /// What cannot be read begins where reading ended. Where nothing was read before, only a mark
+    /// that covers everything up to its own record proves anything.
     fn note_mark(&mut self, bytes: &[u8]) {
-        let mark = Head::parse(bytes).and_then(|head| head.mark);
-        self.synced = self.synced.max(mark.map(|mark| mark.synced));
+        let Some(Break { lost_from, .. }) = self.broken else { return };
+        if let Some(Head { sequence, mark: Some(mark), .. }) = Head::parse(bytes) {
+            let covered = lost_from.unwrap_or(sequence.saturating_sub(1)).max(1);
+            self.accused |= mark.synced >= covered && mark.synced < sequence;
+        }
     }
 }
 

@@ -47,15 +47,19 @@ impl Store {
         let path = dir.join(format::DATABASE);
         folder::create_durably(&path)
             .map_err(|error| OpenError::Io { dir: path.clone(), error })?;
-        let db = open(&path)
-            .map_err(|error| OpenError::Store { dir: path, reason: error.to_string() })?;
-        Ok(Arc::new(Self {
+        let failed = |reason| OpenError::Store { dir: path.clone(), reason };
+        let db = open(&path).map_err(|error| failed(error.to_string()))?;
+        let synced = db.latest_sequence_number();
+        let store = Self {
             db,
-            synced: AtomicU64::new(0),
+            // Opening has moved into tables whatever the logs had.
+            synced: AtomicU64::new(synced),
             poison: Mutex::new(None),
             reported: AtomicBool::new(false),
             on_fatal,
-        }))
+        };
+        store.bear_witness().map_err(|error| failed(error.to_string()))?;
+        Ok(Arc::new(store))
     }
 
     /// What the next batch of the writer begins with.
@@ -71,8 +75,9 @@ impl Store {
         Ok(())
     }
 
-    /// At an orderly end: lets the log say that all of it was durable, so that damage of its last
-    /// commit is not taken for a torn write.
+    /// Lets the log say that all of it is durable: at an orderly end, so that damage of the last
+    /// commit is not taken for a torn write; at the beginning, so that a new log can be told from
+    /// those that it follows.
     fn bear_witness(&self) -> Result<(), StoreError> {
         self.check()?;
         self.sync()?;

@@ -156,7 +156,9 @@ async fn a_change_that_waited_too_long_for_its_gate_is_given_up() {
         assert_eq!(objects.head(&name, "key", None).await, Err(Error::NoSuchKey));
     }
     objects.settle().await;
-    assert_eq!(cluster.shard_count().await, 0);
+    // A refusal for lateness proves nothing about earlier proposals of the same write: the shards
+    // are left to the sweep, which asks the index.
+    assert_eq!(cluster.shard_count().await, 6);
     minutes(9);
     let create = RootCommand::CreateBucket { name: "new".into(), id: BucketId(4), initial };
     assert!(matches!(cluster.root(create).await, Ok(RootAnswer::Bucket(_))));

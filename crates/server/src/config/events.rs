@@ -47,7 +47,9 @@ impl EventsSection {
     pub(crate) fn of_flags(flags: &[String]) -> Result<Self, UserError> {
         let mut section = Self::default();
         for flag in flags {
-            let form = |what| UserError::new(format!("--event-target {flag}: {what}"));
+            // A URL may hold a secret: only the name is said.
+            let name = flag.split('=').next().unwrap_or_default();
+            let form = |what| UserError::new(format!("--event-target {name}: {what}"));
             let (name, url) = flag.split_once('=').ok_or_else(|| form("write NAME=URL"))?;
             let target = TargetSection { url: url.to_owned(), ..TargetSection::default() };
             if section.targets.insert(name.to_owned(), target).is_some() {

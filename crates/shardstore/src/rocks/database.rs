@@ -117,7 +117,11 @@ impl Database {
             },
             opened => opened?,
         };
-        Ok(Self { db, synced: AtomicU64::new(0) })
+        // Opening has moved into tables whatever the logs had.
+        let synced = AtomicU64::new(db.latest_sequence_number());
+        let database = Self { db, synced };
+        database.bear_witness()?;
+        Ok(database)
     }
 
     /// An empty batch, which bears witness of what was durable before it.
@@ -167,8 +171,9 @@ impl Database {
         Ok(())
     }
 
-    /// At an orderly end: lets the log say that all of it was durable, so that damage of its last
-    /// commit is not taken for a torn write.
+    /// Lets the log say that all of it is durable: at an orderly end, so that damage of the last
+    /// commit is not taken for a torn write; at the beginning, so that a new log can be told from
+    /// those that it follows.
     pub(crate) fn bear_witness(&self) -> Result<(), Fault> {
         self.sync()?;
         let mut options = WriteOptions::default();

@@ -130,6 +130,50 @@ fn what_was_synced_before_a_later_commit_is_damaged() {
     assert!(is_torn(&verdict(&[&bytes])));
 }
 
+/// The first log of a database that was opened: nothing in it has been synced yet.
+#[test]
+fn a_torn_beginning_is_torn() {
+    let mut log = Log::new();
+    log.batch(1, 50_000, false);
+    log.batch(1, 10, false);
+    let mut bytes = log.bytes.clone();
+    bytes[100] ^= 1;
+    assert!(is_torn(&verdict(&[&bytes])));
+    // A log that follows others which are gone by now.
+    let mut rotated = Log { next: 500, synced: 490, ..Log::new() };
+    rotated.batch(1, 50_000, false);
+    rotated.batch(1, 10, false);
+    let mut bytes = rotated.bytes.clone();
+    bytes[100] ^= 1;
+    assert!(is_torn(&verdict(&[&bytes])));
+    let mut synced = Log { next: 500, synced: 490, ..Log::new() };
+    synced.batch(1, 50_000, true);
+    synced.batch(1, 10, false);
+    let mut bytes = synced.bytes.clone();
+    bytes[100] ^= 1;
+    assert!(is_damaged(&verdict(&[&bytes])));
+}
+
+/// A log that an earlier power cut tore, and whose removal the next one undid.
+#[test]
+fn a_break_that_the_database_went_on_behind_is_settled() {
+    let mut first = Log::new();
+    first.batch(1, 1000, true);
+    first.batch(1, 1000, false);
+    let torn = &first.bytes[..first.starts[1] + 100];
+    let mut second = Log { next: 2, synced: 1, ..Log::new() };
+    second.batch(0, 0, true);
+    second.batch(1, 1000, true);
+    second.batch(1, 1000, false);
+    second.batch(1, 1000, false);
+    let mut bad = second.bytes.clone();
+    bad[second.starts[2] + 50] ^= 1;
+    assert!(is_torn(&verdict(&[torn, &bad])));
+    let mut bad = second.bytes.clone();
+    bad[second.starts[1] + 50] ^= 1;
+    assert!(is_damaged(&verdict(&[torn, &bad])));
+}
+
 #[test]
 fn witnesses_may_be_in_later_logs() {
     let mut first = Log::new();
