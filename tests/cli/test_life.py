@@ -1,7 +1,6 @@
 """The life of a `shardlake dev`: first start, stop, start again, kill -9 in the middle of writes."""
 
 import hashlib
-import json
 import random
 import stat
 import subprocess
@@ -10,6 +9,7 @@ import urllib.request
 
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
+from support.admin import admin
 from support.server import DevServer, binary, clean_environment
 from support.wait import wait_until
 
@@ -80,26 +80,10 @@ def test_keys_from_the_environment(server):
     assert "from-the-environment" not in server.output() + server.errors()
 
 
-def admin(server, verb: str):
-    """The JSON of `shardlake admin VERB`; its table must work too."""
-    environment = clean_environment(
-        {
-            "SHARDLAKE_ROOT_ACCESS_KEY": server.endpoint.access_key,
-            "SHARDLAKE_ROOT_SECRET_KEY": server.endpoint.secret_key,
-        }
-    )
-    command = [binary(), "admin", verb, "--endpoint", server.admin]
-    table = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30)
-    assert table.returncode == 0 and table.stdout.strip(), table.stderr
-    as_json = subprocess.run([*command, "--json"], env=environment, capture_output=True, text=True, timeout=30)
-    assert as_json.returncode == 0, as_json.stderr
-    return json.loads(as_json.stdout)
-
-
 @pytest.mark.parametrize("verb", ["status", "nodes", "disks", "classes", "shards", "workers"])
 def test_admin_verbs(server, verb):
     server.start()
-    answer = admin(server, verb)
+    answer = admin(server.endpoint, verb)
     assert answer
     if verb == "disks":
         assert len(answer) == 6 and {disk["class"] for disk in answer} == {"hot"}
@@ -108,7 +92,7 @@ def test_admin_verbs(server, verb):
 def test_storage_classes_are_as_configured_and_wait_for_nothing(server):
     """Once it serves, every class has its groups; another start may change what new objects get."""
     server.start("--storage-class", "GLACIER=rs-3-3:cold:none")
-    rows = {row["class"]: row for row in admin(server, "classes")}
+    rows = {row["class"]: row for row in admin(server.endpoint, "classes")}
     assert len(rows) == 8 and all(row["writable"] > 0 for row in rows.values())
     glacier = rows["GLACIER"]
     assert (glacier["policy"], glacier["disks"], glacier["used_disks"]) == ("rs-3-3", "cold", "hot")
@@ -116,7 +100,7 @@ def test_storage_classes_are_as_configured_and_wait_for_nothing(server):
     assert (rows["STANDARD"]["policy"], rows["ONEZONE_IA"]["policy"]) == ("rs-4-2", "rs-4-1")
     assert server.stop() == 0
     server.start("--storage-class", "STANDARD_IA=rs-2-2")
-    rows = {row["class"]: row for row in admin(server, "classes")}
+    rows = {row["class"]: row for row in admin(server.endpoint, "classes")}
     assert (rows["GLACIER"]["policy"], rows["STANDARD_IA"]["policy"]) == ("rs-4-2", "rs-2-2")
     assert rows["STANDARD_IA"]["writable"] > 0
 
@@ -126,16 +110,16 @@ def test_shards_are_counted_as_they_are(server):
     server.start()
     s3 = server.endpoint.boto3()
     s3.create_bucket(Bucket="counted")
-    counts = admin(server, "shards")
+    counts = admin(server.endpoint, "shards")
     assert counts["complete"] and counts["total"] == 0
     s3.put_object(Bucket="counted", Key="inline", Body=b"x" * 4096)
     s3.put_object(Bucket="counted", Key="sharded", Body=b"x" * 100_000)
-    counts = wait_until("all shards confirmed", 30, lambda: settled(admin(server, "shards")))
+    counts = wait_until("all shards confirmed", 30, lambda: settled(admin(server.endpoint, "shards")))
     assert counts["total"] == 6
     assert [disk["pending"] + disk["confirmed"] for disk in counts["disks"]] == [1] * 6
     assert server.stop() == 0
     server.start()
-    assert admin(server, "shards") == counts
+    assert admin(server.endpoint, "shards") == counts
 
 
 def settled(counts: dict) -> dict | None:

@@ -14,6 +14,7 @@ from urllib.parse import quote, unquote
 
 import pytest
 from botocore.exceptions import ClientError
+from support.admin import admin
 from support.clients import package_version
 from support.raw import SIGNED_CHUNKS, UNSIGNED, UNSIGNED_TRAILER, Answer, Raw
 from support.wait import wait_until
@@ -63,6 +64,17 @@ class Lake:
             parts = self.s3.list_parts(Bucket=self.bucket, Key="k", UploadId=upload).get("Parts", [])
             assert parts == []
             self.s3.abort_multipart_upload(Bucket=self.bucket, Key="k", UploadId=upload)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_leaks(endpoint):
+    """All of these requests together leave no shard behind that nobody will ever confirm."""
+    if not endpoint.admin:
+        yield
+        return
+    before = admin(endpoint, "shards")["pending"]
+    yield
+    wait_until("no shard more than before", 60, lambda: admin(endpoint, "shards")["pending"] <= before)
 
 
 @pytest.fixture
