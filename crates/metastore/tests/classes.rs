@@ -498,8 +498,13 @@ fn a_renaming_is_one_entry() {
     assert_eq!((story.head("from").unwrap().version, story.garbage()), (source.version, vec![]));
     assert_eq!(story.events(), []);
 
+    // Tags that were set after the proposer has read the source go with it.
+    let tags = std::collections::BTreeMap::from([("stage".to_owned(), "raw".to_owned())]);
+    object(story.update("from", ObjectUpdate::Tags(tags.clone()), Reason::PutObjectTagging));
+    story.events();
     let put = renaming(&mut story, "from", source.version);
     let made = object(story.apply(&put));
+    assert_eq!(made.attributes.tags, tags);
     assert_eq!(story.apply(&put), A::Object(Box::new(made.clone())));
     assert_eq!((story.head("from"), story.head("k")), (None, Some(made.clone())));
     let dead = [Garbage::Blob(blob(&there)), Garbage::Blob(blob(&source))];

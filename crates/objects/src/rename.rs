@@ -10,9 +10,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use md5::{Digest, Md5};
 use metastore::api::index::{Data, Renamed, Segment};
-use types::{
-    Attributes, BucketId, Condition, Content, ObjectHead, UnixMillis, UploadId, Versioning,
-};
+use types::{BucketId, Condition, Content, ObjectHead, UnixMillis, UploadId, Versioning};
 
 use crate::{
     Error, Objects,
@@ -109,14 +107,11 @@ impl Objects {
                 return Err(Error::Internal("an object of parts has no single content".into()));
             }
         };
-        // What was said about the object while its bytes were copied goes with it. What is said
-        // between here and the entry is lost: the entry looks at the version only.
-        let attributes = self.attributes_now(rename, &head).await?;
         let new = NewObject {
             size: head.size,
             etag: head.etag,
             checksum: head.checksum,
-            attributes,
+            attributes: head.attributes,
             condition: rename.condition.clone(),
             renamed: Some(Renamed { from: rename.from.clone(), version: head.version }),
             origin: rename.origin.clone(),
@@ -124,16 +119,6 @@ impl Objects {
         let objects = self.clone();
         let commit = async move { objects.commit_object(&target, new, content).await };
         joined(tokio::spawn(commit)).await
-    }
-
-    /// What is said about the source now; `Replaced` if it is another version.
-    async fn attributes_now(
-        &self,
-        rename: &Rename,
-        head: &ObjectHead,
-    ) -> Result<Attributes, Error> {
-        let now = self.head(&rename.bucket, &rename.from, None).await?;
-        if now.version == head.version { Ok(now.attributes) } else { Err(Error::Replaced) }
     }
 
     async fn rename_parts(
@@ -183,10 +168,6 @@ impl Objects {
                 "the parts of {from:?} make the entity tag {etag} and not {}",
                 head.etag
             )));
-        }
-        if self.attributes_now(rename, head).await? != head.attributes {
-            // Its upload has those of the beginning.
-            return Err(Error::Replaced);
         }
         let completion = Completion {
             condition: rename.condition.clone(),

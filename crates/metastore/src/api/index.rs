@@ -286,7 +286,8 @@ pub enum IndexCommand {
     Tick,
 }
 
-/// The key whose object becomes that of another key of the same partition.
+/// The key whose object becomes that of another key of the same partition. The new object keeps
+/// the tags that the old one has when the entry is applied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Renamed {
     /// The key that is no more afterwards.

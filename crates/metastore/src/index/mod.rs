@@ -123,7 +123,7 @@ impl<'a> Apply<'a> {
             return Ok(first);
         }
         let answer = self.dispatch(command)?;
-        self.remember(id, kind, &answer)?;
+        self.remember(id, kind, command, &answer)?;
         Ok(answer)
     }
 

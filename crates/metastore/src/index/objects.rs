@@ -73,7 +73,10 @@ impl Apply<'_> {
             return Ok(refusal);
         }
         let made = self.make_version(at.settings, attributes.lock)?;
-        let head = head_of(command, made).expect("this is a PutObject");
+        let mut head = head_of(command, made).expect("this is a PutObject");
+        if let Some(source) = &source {
+            source.hand_over(&mut head);
+        }
         if let Some(refusal) = self.replace_current(at, current, &New::Object(&head), false)? {
             return Ok(refusal);
         }

@@ -25,6 +25,14 @@ pub(super) struct Source<'a> {
     head: ObjectHead,
 }
 
+impl Source<'_> {
+    /// Gives the destination what can have been said about the source since the proposer read it:
+    /// its tags. Its class goes with the bytes, which the destination brings; a lock it cannot have.
+    pub(super) fn hand_over(&self, destination: &mut ObjectHead) {
+        destination.attributes.tags.clone_from(&self.head.attributes.tags);
+    }
+}
+
 impl Apply<'_> {
     /// What is to be renamed to `to`, or why it cannot be. Nothing is changed.
     pub(super) fn source<'r>(

@@ -134,7 +134,7 @@ impl Apply<'_> {
         let count = u16::try_from(completion.parts.len())
             .expect("adopted parts have ascending u16 numbers, so at most 65,535 of them");
         let made = self.make_version(settings, header.attributes.lock)?;
-        let head = ObjectHead {
+        let mut head = ObjectHead {
             version: made.version,
             null: made.null,
             size,
@@ -145,6 +145,9 @@ impl Apply<'_> {
             content: Content::Parts { upload, count },
             restore: None,
         };
+        if let Some(source) = &source {
+            source.hand_over(&mut head);
+        }
         if let Some(refusal) = self.replace_current(at, current, &New::Object(&head), false)? {
             return Ok(refusal);
         }

@@ -134,6 +134,7 @@ impl Apply<'_> {
         &mut self,
         write: WriteId,
         kind: WriteKind,
+        command: &IndexCommand,
         answer: &IndexAnswer,
     ) -> Result<(), KvError> {
         if !is_remembered(answer) {
@@ -143,12 +144,15 @@ impl Apply<'_> {
         if let Some(expired) = rows::get::<AppliedWrite>(self.rows, &key)? {
             self.rows.delete(&keys::applied_at(expired.at, write, kind as u8));
         }
-        let answer = match (kind, answer) {
-            (WriteKind::PutObject, IndexAnswer::Object(head)) => FirstAnswer::Put(Made {
-                version: head.version,
-                null: head.null,
-                lock: head.attributes.lock,
-            }),
+        let answer = match (command, answer) {
+            // A renaming has tags that the command does not know.
+            (IndexCommand::PutObject { renamed: None, .. }, IndexAnswer::Object(head)) => {
+                FirstAnswer::Put(Made {
+                    version: head.version,
+                    null: head.null,
+                    lock: head.attributes.lock,
+                })
+            }
             _ => FirstAnswer::Answer(answer.clone()),
         };
         rows::put(self.rows, &key, &AppliedWrite { at: self.now, answer });

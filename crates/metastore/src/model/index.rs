@@ -146,7 +146,8 @@ impl IndexModel {
                     Data::Inline(bytes) => Content::Inline(bytes.clone()),
                     Data::Blob { blob, .. } => Content::Blob(blob.clone()),
                 };
-                let head = self.make(&at, (*size, *etag, checksum), attributes, content);
+                let attributes = self.handed_over(*bucket, renamed.as_ref(), attributes);
+                let head = self.make(&at, (*size, *etag, checksum), &attributes, content);
                 self.missing(&at, None, *deadline, data);
                 self.created(&at, &head, renamed.as_ref(), origin);
                 A::Object(Box::new(head))
@@ -327,6 +328,7 @@ impl IndexModel {
         if let Some(no) = unmovable.or_else(|| fails(condition, self.current(&id.0))) {
             return no;
         }
+        let attributes = self.handed_over(id.0.0, renamed.as_ref(), &attributes);
         let content = Content::Parts { upload: id.1, count: parts.len() as u16 };
         let head = self.make(&id.0, (sum, *etag, checksum), &attributes, content);
         self.uploads.remove(id);
@@ -351,6 +353,18 @@ impl IndexModel {
             Some(head) if head.version != *version || *from == to.1 => Some(A::SourceChanged),
             Some(_) => None,
         }
+    }
+
+    /// The attributes of a new object: one that was another key's keeps the tags that it has.
+    fn handed_over(
+        &self,
+        bucket: BucketId,
+        renamed: Option<&Renamed>,
+        attributes: &Attributes,
+    ) -> Attributes {
+        let source = renamed.and_then(|it| self.current(&(bucket, it.from.clone())));
+        let tags = source.map_or(&attributes.tags, |source| &source.attributes.tags).clone();
+        Attributes { tags, ..attributes.clone() }
     }
 
     /// An object was made; if it was another key's, that key is no more.
