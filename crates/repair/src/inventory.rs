@@ -17,13 +17,13 @@ use ::lifecycle::Calendar;
 use async_trait::async_trait;
 use bytes::Bytes;
 use cursor::{Cursor, Run};
-use metastore::api::{RootAnswer, RootCommand, RootQuery, RootView, root::ConfigKind};
+use metastore::api::root::ConfigKind;
 use objects::Objects;
 use report::{Running, Stepped};
 pub use request::request;
 use types::UnixMillis;
 
-use crate::{Error, Settings, Step, Worker, metrics};
+use crate::{Error, Settings, Step, Worker, metrics, saved};
 
 /// The worker's name, also of its cursor.
 const NAME: &str = "inventory";
@@ -76,27 +76,16 @@ impl InventoryWorker {
     }
 
     async fn load(&self) -> Result<Cursor, Error> {
-        let query = RootQuery::Cursor { worker: NAME.to_owned() };
-        match self.objects.metadata().root_query(query).await? {
-            RootView::Cursor(saved) => {
-                Ok(saved.and_then(|it| Cursor::decode(&it)).unwrap_or_default())
-            }
-            other => Err(Error::Unexpected(format!("{other:?}"))),
-        }
+        let saved = saved::read(&**self.objects.metadata(), NAME).await?;
+        Ok(saved.and_then(|it| Cursor::decode(&it)).unwrap_or_default())
     }
 
     async fn save(&mut self, cursor: Cursor) -> Result<(), Error> {
-        let command =
-            RootCommand::SaveCursor { worker: NAME.to_owned(), cursor: cursor.encode().into() };
         // If the outcome is not known, it is read again.
         self.cursor = None;
-        match self.objects.metadata().root(command).await? {
-            RootAnswer::Done => {
-                self.cursor = Some(cursor);
-                Ok(())
-            }
-            other => Err(Error::Unexpected(format!("{other:?}"))),
-        }
+        saved::write(&**self.objects.metadata(), NAME, cursor.encode()).await?;
+        self.cursor = Some(cursor);
+        Ok(())
     }
 
     /// The bucket's documents of a kind after an id; none if the bucket is gone.

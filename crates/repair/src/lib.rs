@@ -21,6 +21,7 @@ pub mod missing;
 pub mod orphans;
 pub mod progress;
 pub mod restores;
+mod saved;
 pub mod settings;
 pub mod worker;
 

@@ -19,9 +19,7 @@ use async_trait::async_trait;
 use cursor::{Cursor, Stage};
 use due::Due;
 use futures::{StreamExt, stream};
-use metastore::api::{
-    RootAnswer, RootCommand, RootQuery, RootView, index::VersionsAfter, root::ConfigKind,
-};
+use metastore::api::{index::VersionsAfter, root::ConfigKind};
 use objects::{Objects, Transition};
 use removal::{End, Removal, Removed, remove};
 use transition::{Move, transition};
@@ -31,6 +29,7 @@ use walk::{Seen, Walk};
 use crate::{
     Error, Settings, Step, Worker, metrics,
     progress::{Counts, Place, Progress, Rounds, add},
+    saved,
 };
 
 /// The worker's name, also of its cursor.
@@ -133,22 +132,12 @@ impl LifecycleWorker {
     }
 
     async fn load(&self) -> Result<Cursor, Error> {
-        let query = RootQuery::Cursor { worker: NAME.to_owned() };
-        match self.objects.metadata().root_query(query).await? {
-            RootView::Cursor(saved) => {
-                Ok(saved.and_then(|it| Cursor::decode(&it)).unwrap_or_default())
-            }
-            other => Err(Error::Unexpected(format!("{other:?}"))),
-        }
+        let saved = saved::read(&**self.objects.metadata(), NAME).await?;
+        Ok(saved.and_then(|it| Cursor::decode(&it)).unwrap_or_default())
     }
 
     async fn save(&self, cursor: &Cursor) -> Result<(), Error> {
-        let cursor = cursor.encode().into();
-        let command = RootCommand::SaveCursor { worker: NAME.to_owned(), cursor };
-        match self.objects.metadata().root(command).await? {
-            RootAnswer::Done => Ok(()),
-            other => Err(Error::Unexpected(format!("{other:?}"))),
-        }
+        saved::write(&**self.objects.metadata(), NAME, cursor.encode()).await
     }
 
     /// The first bucket after `bucket` that has rules.

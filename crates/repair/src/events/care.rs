@@ -4,14 +4,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use metastore::api::{
-    IndexAnswer, IndexCommand, IndexQuery, IndexView, RootAnswer, RootCommand, RootQuery, RootView,
-};
+use metastore::api::{IndexAnswer, IndexCommand, IndexQuery, IndexView};
 use objects::Objects;
 use types::GroupId;
 
 use super::{NAME, webhook::Webhook};
-use crate::Error;
+use crate::{Error, saved};
 
 /// The version of a cursor's stored form: this byte, then the number, big-endian.
 const VERSION: u8 = 1;
@@ -57,22 +55,16 @@ impl Care {
     async fn read_cursors(&self) -> Result<Vec<Option<u64>>, Error> {
         let mut cursors = Vec::with_capacity(self.webhooks.len());
         for webhook in self.webhooks.iter() {
-            let query = RootQuery::Cursor { worker: self.cursor_name(webhook) };
-            match self.objects.metadata().root_query(query).await? {
-                RootView::Cursor(saved) => cursors.push(saved.and_then(|it| decode(&it))),
-                other => return Err(Error::Unexpected(format!("{other:?}"))),
-            }
+            let name = self.cursor_name(webhook);
+            let saved = saved::read(&**self.objects.metadata(), &name).await?;
+            cursors.push(saved.and_then(|it| decode(&it)));
         }
         Ok(cursors)
     }
 
     async fn save_cursor(&self, number: usize, cursor: u64) -> Result<(), Error> {
-        let worker = self.cursor_name(&self.webhooks[number]);
-        let command = RootCommand::SaveCursor { worker, cursor: encode(cursor) };
-        match self.objects.metadata().root(command).await? {
-            RootAnswer::Done => Ok(()),
-            other => Err(Error::Unexpected(format!("{other:?}"))),
-        }
+        let name = self.cursor_name(&self.webhooks[number]);
+        saved::write(&**self.objects.metadata(), &name, encode(cursor)).await
     }
 
     /// Removes rows, as many at a time as one command does. True if others are left.

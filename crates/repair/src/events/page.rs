@@ -63,7 +63,7 @@ enum Plan {
     /// Nothing.
     Pass,
     /// The target is told.
-    Send(Message),
+    Send,
     /// It has to wait, for this reason.
     Wait(String),
     /// It is too old.
@@ -94,7 +94,7 @@ impl Page {
         let now = UnixMillis(self.objects.clock().now_ms());
         let plans: Vec<Plan> =
             events.iter().map(|event| self.plan(&documents, event, now)).collect();
-        let (delivered, failure) = self.deliver(&events, &plans).await;
+        let (delivered, failure) = self.deliver(&documents, &events, &plans).await;
 
         let mut sent = Sent {
             cursor: self.cursor,
@@ -113,7 +113,7 @@ impl Page {
                     sent.dropped += u64::from(unbroken);
                     true
                 }
-                Plan::Send(_) => delivered.contains(&event.number),
+                Plan::Send => delivered.contains(&event.number),
                 Plan::Wait(_) => false,
             };
             unbroken &= done;
@@ -143,7 +143,7 @@ impl Page {
             (Some(Document::Known(notification)), Some(number)) => {
                 let name = self.webhooks[number].target.name();
                 match notification.targets(event).contains(name) {
-                    true => Plan::Send(Message::new(&notification.bucket, self.group, event)),
+                    true => Plan::Send,
                     false => Plan::Pass,
                 }
             }
@@ -170,15 +170,21 @@ impl Page {
 
     /// Sends what is planned: the events of a key one after the other, keys at the same time.
     /// After a failure no request is begun. The delivered events, and a failure.
-    async fn deliver(&self, events: &[Event], plans: &[Plan]) -> (BTreeSet<u64>, Option<String>) {
-        let mut by_key: BTreeMap<(BucketId, &str), Vec<(u64, &Plan)>> = BTreeMap::new();
+    async fn deliver(
+        &self,
+        documents: &BTreeMap<BucketId, Document>,
+        events: &[Event],
+        plans: &[Plan],
+    ) -> (BTreeSet<u64>, Option<String>) {
+        let mut by_key: BTreeMap<(BucketId, &str), Vec<(&Event, &Plan)>> = BTreeMap::new();
         for (event, plan) in events.iter().zip(plans) {
             if !matches!(plan, Plan::Pass | Plan::Drop) {
-                by_key.entry((event.bucket, &event.key)).or_default().push((event.number, plan));
+                by_key.entry((event.bucket, &event.key)).or_default().push((event, plan));
             }
         }
         let stopped = AtomicBool::new(false);
-        let chains = by_key.into_values().map(|chain| self.deliver_chain(chain, &stopped));
+        let chains =
+            by_key.into_values().map(|chain| self.deliver_chain(documents, chain, &stopped));
         let mut delivered = BTreeSet::new();
         let mut failure = None;
         for (numbers, failed) in join_all(chains).await {
@@ -191,25 +197,30 @@ impl Page {
     /// The events of one key, up to the first that is not taken.
     async fn deliver_chain(
         &self,
-        chain: Vec<(u64, &Plan)>,
+        documents: &BTreeMap<BucketId, Document>,
+        chain: Vec<(&Event, &Plan)>,
         stopped: &AtomicBool,
     ) -> (Vec<u64>, Option<String>) {
         let mut delivered = Vec::new();
-        for (number, plan) in chain {
-            let (message, webhook) = match (plan, self.target) {
-                (Plan::Send(message), Some(target)) => (message, &self.webhooks[target]),
-                (Plan::Wait(reason), _) => return (delivered, Some(reason.clone())),
+        for (event, plan) in chain {
+            let (bucket, webhook) = match (plan, self.target, documents.get(&event.bucket)) {
+                (Plan::Send, Some(target), Some(Document::Known(notification))) => {
+                    (&notification.bucket, &self.webhooks[target])
+                }
+                (Plan::Wait(reason), ..) => return (delivered, Some(reason.clone())),
                 _ => continue,
             };
             let _turn = webhook.turn().await;
             if stopped.load(Ordering::Relaxed) {
                 return (delivered, None);
             }
-            if let Err(reason) = webhook.send(message).await {
+            // Made in its turn: there are as many messages in memory as requests under way.
+            let message = Message::new(bucket, self.group, event);
+            if let Err(reason) = webhook.send(&message).await {
                 stopped.store(true, Ordering::Relaxed);
                 return (delivered, Some(reason));
             }
-            delivered.push(number);
+            delivered.push(event.number);
         }
         (delivered, None)
     }

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use types::UnixMillis;
 
+use crate::saved;
+
 /// How far the pass has come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Cursor {
@@ -53,16 +55,12 @@ impl Cursor {
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
-        postcard::to_extend(self, vec![VERSION])
-            .expect("a cursor is plain data and a Vec grows as needed")
+        saved::encode(VERSION, self)
     }
 
     /// `None` for what another version wrote: the day's reports are made once more.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        match bytes.split_first() {
-            Some((&VERSION, rest)) => postcard::from_bytes(rest).ok(),
-            _ => None,
-        }
+        saved::decode(VERSION, bytes)
     }
 }
 

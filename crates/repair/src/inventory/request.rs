@@ -9,7 +9,7 @@ use metastore::api::{
     root::{Bucket, ConfigKind},
 };
 
-use crate::Error;
+use crate::{Error, saved};
 
 /// The cursor that changes with each request.
 const BELL: &str = "inventory-requests";
@@ -46,19 +46,12 @@ pub async fn request(
     }
     // After the document: whoever sees the bell changed sees the document.
     let ring = [found.id.0.to_be_bytes(), at.0.to_be_bytes()].concat();
-    let command = RootCommand::SaveCursor { worker: BELL.to_owned(), cursor: ring.into() };
-    match metadata.root(command).await? {
-        RootAnswer::Done => Ok(()),
-        other => Err(Error::Unexpected(format!("{other:?}"))),
-    }
+    saved::write(metadata, BELL, ring).await
 }
 
 /// What the last request left.
 pub(super) async fn bell(metadata: &dyn Metadata) -> Result<Option<Bytes>, Error> {
-    match metadata.root_query(RootQuery::Cursor { worker: BELL.to_owned() }).await? {
-        RootView::Cursor(saved) => Ok(saved),
-        other => Err(Error::Unexpected(format!("{other:?}"))),
-    }
+    saved::read(metadata, BELL).await
 }
 
 async fn resolve(metadata: &dyn Metadata, name: &str) -> Result<Option<Bucket>, Error> {

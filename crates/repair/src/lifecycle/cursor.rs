@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use types::UploadId;
 
 use super::walk::Walk;
-use crate::progress::Rounds;
+use crate::{progress::Rounds, saved};
 
 /// Where a page of uploads begins.
 pub(super) type AfterUpload = Option<(String, Option<UploadId>)>;
@@ -66,16 +66,12 @@ impl Cursor {
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
-        postcard::to_extend(self, vec![VERSION])
-            .expect("a cursor is plain data and a Vec grows as needed")
+        saved::encode(VERSION, self)
     }
 
     /// `None` for what another version wrote: the walk begins again, which does no harm.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        match bytes.split_first() {
-            Some((&VERSION, rest)) => postcard::from_bytes(rest).ok(),
-            _ => None,
-        }
+        saved::decode(VERSION, bytes)
     }
 }
 
