@@ -157,7 +157,7 @@ fn parse_rule(number: usize, rule: LifecycleRule) -> S3Result<Rule> {
         .map(|given| {
             Ok::<_, S3Error>(NoncurrentExpiration {
                 days: days(given.noncurrent_days.unwrap_or(0))?,
-                keep: days(given.newer_noncurrent_versions.unwrap_or(0))?,
+                keep: kept(given.newer_noncurrent_versions)?,
             })
         })
         .transpose()?;
@@ -201,7 +201,7 @@ fn parse_noncurrent(given: NoncurrentVersionTransition) -> S3Result<NoncurrentTr
     };
     Ok(NoncurrentTransition {
         days: days(number)?,
-        keep: days(given.newer_noncurrent_versions.unwrap_or(0))?,
+        keep: kept(given.newer_noncurrent_versions)?,
         to: class(given.storage_class)?,
     })
 }
@@ -216,6 +216,15 @@ fn class(given: Option<TransitionStorageClass>) -> S3Result<types::StorageClass>
 fn days(given: i32) -> S3Result<u32> {
     u32::try_from(given)
         .map_err(|_| invalid_argument("Numbers in lifecycle rules must not be negative."))
+}
+
+/// How many newer versions stay: none if it is not said. Zero says nothing, and is refused.
+fn kept(given: Option<i32>) -> S3Result<u32> {
+    match given {
+        None => Ok(0),
+        Some(number) if number > 0 => days(number),
+        Some(_) => Err(invalid_argument("'NewerNoncurrentVersions' must be a positive integer.")),
+    }
 }
 
 fn parse_expiration(given: LifecycleExpiration) -> S3Result<(Option<When>, bool)> {

@@ -6,7 +6,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use http::StatusCode;
@@ -57,10 +57,20 @@ pub(crate) async fn rename_object(
         to: done.to.clone(),
         origin,
     };
-    api.objects.rename(rename).await.map_err(|error| delete_marker::of_read(error, None))?;
-    if let Some(token) = input.client_token {
-        api.renames.remember(token, done);
-    }
+    let (objects, renames) = (api.objects.clone(), api.renames.clone());
+    // In a task of its own: a client that gives up waiting asks again with its token, and must then be
+    // told what became of it.
+    let renaming = tokio::spawn(async move {
+        objects.rename(rename).await?;
+        if let Some(token) = input.client_token {
+            renames.remember(token, done);
+        }
+        Ok(())
+    });
+    let renamed = renaming.await.unwrap_or_else(|error| {
+        Err(Error::Internal(format!("a renaming ended without an answer: {error}")))
+    });
+    renamed.map_err(|error| delete_marker::of_read(error, None))?;
     Ok(S3Response::new(RenameObjectOutput::default()))
 }
 
@@ -134,8 +144,8 @@ pub(crate) struct Done {
 /// Renamings that were done for a client token, so that a client that asks again because an answer
 /// was lost is told so and not `NoSuchKey`. The latest [`RENAMES_MAX`] that this process did: a
 /// retry that reaches another gateway is a renaming of its own.
-#[derive(Default)]
-pub(crate) struct Renames(Mutex<VecDeque<(String, Done)>>);
+#[derive(Clone, Default)]
+pub(crate) struct Renames(Arc<Mutex<VecDeque<(String, Done)>>>);
 
 /// See [`Renames`].
 const RENAMES_MAX: usize = 1024;

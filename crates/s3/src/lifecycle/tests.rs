@@ -95,6 +95,12 @@ fn what_is_refused() {
         let expected = if days == Some(-1) { "InvalidArgument" } else { "MalformedXML" };
         assert_eq!(code(LifecycleRule { transitions, ..plain() }), expected, "{name}");
     }
+    let nothing_kept = Some(NoncurrentVersionExpiration {
+        noncurrent_days: Some(1),
+        newer_noncurrent_versions: Some(0),
+    });
+    let rule_of = LifecycleRule { noncurrent_version_expiration: nothing_kept, ..plain() };
+    assert_eq!(code(rule_of), "InvalidArgument");
     let unknown = TransitionDefaultMinimumObjectSize::from_static("none");
     assert!(parse_minimum(Some(&unknown)).is_err());
     assert_eq!(code(LifecycleRule { filter: None, ..plain() }), "MalformedXML");

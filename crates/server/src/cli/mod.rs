@@ -78,6 +78,15 @@ pub(crate) async fn admin(args: AdminArgs) -> anyhow::Result<()> {
         Topic::Shards => "shards",
         Topic::Workers => "workers",
         Topic::Inventory(InventoryCommand::Run { bucket, id }) => {
+            // They become parts of a path.
+            let allowed = |text: &str| {
+                let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+                text.bytes().all(plain) && !text.bytes().all(|byte| byte == b'.')
+            };
+            if !allowed(bucket) || !allowed(id) {
+                let text = "BUCKET and ID have letters, digits, '-', '_' and '.' only";
+                return Err(UserError::new(text).into());
+            }
             let path = format!("/admin/v1/inventory/{bucket}/{id}/run");
             let value = client::post(&args.endpoint, &path, &token, TIMEOUT).await?;
             show(&value, args.json);

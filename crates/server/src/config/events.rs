@@ -75,6 +75,11 @@ impl EventsSection {
         for (name, section) in &self.targets {
             let url = if section.url.is_empty() { "http://localhost/" } else { &section.url };
             target(name, url, None)?;
+            if section.token_file.is_some() && !section.token.0.is_empty() {
+                return Err(UserError::new(format!(
+                    "events.targets.{name}: give token or token_file, not both"
+                )));
+            }
         }
         Ok(())
     }
@@ -120,6 +125,14 @@ mod tests {
 
     fn parse(text: &str) -> EventsSection {
         Config::parse(text, &[], &[]).expect("it is TOML").events
+    }
+
+    #[test]
+    fn two_tokens_are_refused() {
+        let text =
+            "[events.targets.hook]\nurl = \"http://h/\"\ntoken = \"a\"\ntoken_file = \"/t\"\n";
+        let error = parse(text).check().expect_err("refused").to_string();
+        assert!(error.contains("not both"), "{error}");
     }
 
     #[test]
