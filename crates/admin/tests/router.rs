@@ -21,8 +21,8 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 use types::{
     ClusterId, ClusterMap, Disk, DiskClass, DiskId, DiskState, DiskUuid, Epoch, ErasurePolicy,
-    GroupId, InstanceId, Location, Node, NodeId, Partition, PgId, PlacementGroup, Role,
-    StorageClass, StorageClasses,
+    FeatureLevel, GroupId, InstanceId, Location, Node, NodeId, Partition, PgId, PlacementGroup,
+    Role, StorageClass, StorageClasses,
 };
 
 const TOKEN: &str = "token-of-the-test";
@@ -112,6 +112,7 @@ fn map() -> ClusterMap {
         role: if id <= 2 { Role::Meta } else { Role::Data },
         address: format!("10.0.0.{id}:7000"),
         location: Location { zone: String::new(), rack: format!("r{id}") },
+        level: FeatureLevel::OURS,
     };
     let disk = |id: u32| Disk {
         id: DiskId(id),
@@ -124,6 +125,7 @@ fn map() -> ClusterMap {
     ClusterMap {
         cluster: ClusterId::from_bytes([0xAB; 16]),
         epoch: Epoch(7),
+        level: FeatureLevel::OURS,
         policy,
         classes: StorageClasses::new(policy),
         nodes: (1..=5).map(|id| (NodeId(id), node(id))).collect(),
@@ -136,6 +138,7 @@ fn map() -> ClusterMap {
                 policy,
                 class: DiskClass::Hot,
                 disks: vec![DiskId(1), DiskId(2), DiskId(3)],
+                former: Vec::new(),
             },
         )]),
         partitions: vec![Partition {
@@ -337,6 +340,7 @@ fn groups_are_counted_by_what_they_can_do_and_nodes_by_their_disks() {
         policy: map.policy,
         class: DiskClass::Hot,
         disks: disks.map(DiskId).collect(),
+        former: Vec::new(),
     };
     // Ten groups of six among disks 1 to 15; disks 1, 2 and 3 are down.
     let groups = (1..=10).map(|id| (PgId(id), group(id, id..id + 6))).collect();

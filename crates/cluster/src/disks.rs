@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use proto::{
     RpcError, RpcErrorKind,
-    shards::{Chunk, DiskStat, PutChunks, ShardEntry, ShardService},
+    shards::{Chunk, DiskStat, PutChunks, ShardEntry, ShardService, Verified},
 };
 use types::{ChunkDigest, DiskId, ShardId};
 
@@ -24,6 +24,8 @@ pub struct DiskDeadlines {
     pub change: Duration,
     /// A page of an inventory.
     pub inventory: Duration,
+    /// Reading up to 256 MiB against their digests.
+    pub verify: Duration,
     /// Figures, and the probe of a suspected disk.
     pub stat: Duration,
 }
@@ -35,6 +37,7 @@ impl Default for DiskDeadlines {
             read: Duration::from_secs(10),
             change: Duration::from_secs(10),
             inventory: Duration::from_secs(30),
+            verify: Duration::from_secs(300),
             stat: Duration::from_secs(2),
         }
     }
@@ -238,6 +241,18 @@ impl Shards for DiskClient {
     ) -> Result<Vec<ShardEntry>, ShardError> {
         self.call(disk, None, self.0.deadlines.inventory, |node| async move {
             node.inventory(disk, after, limit).await
+        })
+        .await
+    }
+
+    async fn verify(
+        &self,
+        disk: DiskId,
+        after: Option<ShardId>,
+        bytes_max: u64,
+    ) -> Result<Verified, ShardError> {
+        self.call(disk, None, self.0.deadlines.verify, |node| async move {
+            node.verify(disk, after, bytes_max).await
         })
         .await
     }

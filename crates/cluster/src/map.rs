@@ -9,7 +9,7 @@ use std::{
 };
 
 use tokio::sync::{Notify, watch};
-use types::{ClusterId, ClusterMap, Epoch, ErasurePolicy, StorageClasses};
+use types::{ClusterId, ClusterMap, Epoch, ErasurePolicy, FeatureLevel, StorageClasses};
 
 /// The newest known cluster map. Reading it is one short lock and no copy.
 #[derive(Debug)]
@@ -30,6 +30,7 @@ impl MapCache {
         Self::new(ClusterMap {
             cluster: ClusterId::from_bytes([0; 16]),
             epoch: Epoch(0),
+            level: FeatureLevel::OURS,
             policy,
             classes: StorageClasses::new(policy),
             nodes: BTreeMap::new(),

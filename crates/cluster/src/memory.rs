@@ -30,12 +30,12 @@ use placement::{DiskSite, Domain};
 use platform::{Clock, ManualClock};
 use proto::{
     meta::MetaService,
-    shards::{Chunk, DiskStat, PutChunks, ShardEntry},
+    shards::{Chunk, DiskStat, PutChunks, ShardEntry, Verified},
 };
 use shardstore::{DataNode, Limits, MemoryStore};
 use types::{
-    BucketId, ClusterId, ClusterMap, DiskClass, DiskId, DiskUuid, ErasurePolicy, GroupId,
-    InstanceId, Location, NodeId, Role, ShardId,
+    BucketId, ClusterId, ClusterMap, DiskClass, DiskId, DiskUuid, ErasurePolicy, FeatureLevel,
+    GroupId, InstanceId, Location, NodeId, Role, ShardId,
 };
 
 use crate::{
@@ -77,6 +77,7 @@ impl MemorySettings {
                 read: short,
                 change: short,
                 inventory: short,
+                verify: Duration::from_secs(10),
                 stat: short,
             },
             metadata: MetadataSettings {
@@ -150,6 +151,7 @@ impl MemoryCluster {
             cluster: ClusterId::from_bytes([1; 16]),
             policy: settings.policy,
             partitions: directory,
+            level: FeatureLevel::OURS,
         };
         assert_eq!(cluster.change_root(&bootstrap), RootAnswer::Done);
         cluster.register_node(META.0, Some(META), Role::Meta);
@@ -187,6 +189,7 @@ impl MemoryCluster {
             role,
             address: format!("memory-{instance}:1"),
             location: Location::default(),
+            level: FeatureLevel::OURS,
         };
         match self.change_root(&register) {
             RootAnswer::Node(node) => node,
@@ -206,7 +209,12 @@ impl MemoryCluster {
         let groups = placement::plan(&sites, policy, placement::PERMUTATIONS, Domain::Node, 1)
             .expect("a memory cluster has at least policy.n() disks");
         assert_eq!(
-            self.change_root(&RootCommand::CreateGroups { policy, class: DiskClass::Hot, groups }),
+            self.change_root(&RootCommand::CreateGroups {
+                policy,
+                class: DiskClass::Hot,
+                groups,
+                existing: 0
+            }),
             RootAnswer::Done
         );
     }
@@ -423,6 +431,15 @@ impl Shards for MemoryCluster {
         limit: u32,
     ) -> Result<Vec<ShardEntry>, ShardError> {
         self.shards.inventory(disk, after, limit).await
+    }
+
+    async fn verify(
+        &self,
+        disk: DiskId,
+        after: Option<ShardId>,
+        bytes_max: u64,
+    ) -> Result<Verified, ShardError> {
+        self.shards.verify(disk, after, bytes_max).await
     }
 
     async fn stat(&self, disk: DiskId) -> Result<DiskStat, ShardError> {

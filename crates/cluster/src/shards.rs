@@ -1,7 +1,7 @@
 //! Shards as their users see them: addressed by disk, wherever the disk is.
 
 use async_trait::async_trait;
-use proto::shards::{Chunk, DiskStat, PutChunks, ShardEntry};
+use proto::shards::{Chunk, DiskStat, PutChunks, ShardEntry, Verified};
 use types::{DiskId, ShardId};
 
 /// Why a disk did not do what was asked.
@@ -66,6 +66,14 @@ pub trait Shards: Send + Sync + 'static {
         after: Option<ShardId>,
         limit: u32,
     ) -> Result<Vec<ShardEntry>, ShardError>;
+
+    /// See [`proto::shards::ShardService::verify`].
+    async fn verify(
+        &self,
+        disk: DiskId,
+        after: Option<ShardId>,
+        bytes_max: u64,
+    ) -> Result<Verified, ShardError>;
 
     /// Figures of a disk.
     async fn stat(&self, disk: DiskId) -> Result<DiskStat, ShardError>;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use durability::{Assumptions, report, sim::Settings};
 use types::{
     ClusterId, ClusterMap, Disk, DiskClass, DiskId, DiskState, DiskUuid, Epoch, ErasurePolicy,
-    InstanceId, Location, Node, PgId, PlacementGroup, Role, StorageClasses,
+    FeatureLevel, InstanceId, Location, Node, PgId, PlacementGroup, Role, StorageClasses,
 };
 
 fn policy(k: u8, m: u8) -> ErasurePolicy {
@@ -17,6 +17,7 @@ fn map(nodes: u32, policies: &[(ErasurePolicy, DiskClass)]) -> ClusterMap {
     let mut map = ClusterMap {
         cluster: ClusterId::from_bytes([0; 16]),
         epoch: Epoch(1),
+        level: FeatureLevel::OURS,
         policy: policies[0].0,
         classes: StorageClasses::new(policies[0].0),
         nodes: BTreeMap::new(),
@@ -35,6 +36,7 @@ fn map(nodes: u32, policies: &[(ErasurePolicy, DiskClass)]) -> ClusterMap {
                 role: Role::Data,
                 address: String::new(),
                 location: Location::default(),
+                level: FeatureLevel::OURS,
             };
             let disk = Disk {
                 id: site.id,
@@ -51,7 +53,10 @@ fn map(nodes: u32, policies: &[(ErasurePolicy, DiskClass)]) -> ClusterMap {
         for disks in settings.plan(1).expect("enough nodes") {
             let id = PgId(map.groups.len() as u32 + 1);
             let (policy, class) = (*policy, *class);
-            map.groups.insert(id, PlacementGroup { id, epoch: Epoch(1), policy, class, disks });
+            map.groups.insert(
+                id,
+                PlacementGroup { id, epoch: Epoch(1), policy, class, disks, former: Vec::new() },
+            );
         }
     }
     map

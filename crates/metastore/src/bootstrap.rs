@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use consensus::{ConsensusGroup, Error, KvError};
-use types::{ClusterId, ErasurePolicy, Partition};
+use types::{ClusterId, ErasurePolicy, FeatureLevel, Partition};
 
 use crate::{
     api::{self, RootAnswer, RootCommand},
@@ -33,7 +33,12 @@ pub async fn bootstrap(
     policy: ErasurePolicy,
     partitions: Vec<Partition>,
 ) -> Result<(), BootstrapError> {
-    let command = RootCommand::Bootstrap { cluster, policy, partitions: partitions.clone() };
+    let command = RootCommand::Bootstrap {
+        cluster,
+        policy,
+        partitions: partitions.clone(),
+        level: FeatureLevel::OURS,
+    };
     let command = api::encode(&command);
     loop {
         if let Some(known) = applied(root.clone()).await? {

@@ -6,15 +6,16 @@
 use std::collections::BTreeMap;
 
 use types::{
-    Attributes, BlobRef, BucketId, BucketLock, BucketSettings, Checksum, ErasurePolicy,
-    INLINE_BYTES_MAX, Location, Period, Versioning,
+    Attributes, BlobId, BlobRef, BucketId, BucketLock, BucketSettings, Checksum, ErasurePolicy,
+    INLINE_BYTES_MAX, Location, Period, Versioning, WriteIntent,
 };
 
 use crate::{
     api::{
         IndexCommand, IndexQuery, RootCommand, RootQuery,
         index::{
-            BucketChange, Data, ListAfter, ObjectUpdate, Origin, Part, Renamed, VersionsAfter,
+            ASKED_MAX, BucketChange, Data, ListAfter, ObjectUpdate, Origin, Part, Renamed,
+            VersionsAfter,
         },
         root::{BUCKET_CONFIG_BYTES_MAX, CONFIG_NAME_BYTES_MAX, CURSOR_BYTES_MAX},
     },
@@ -54,6 +55,8 @@ const COLLECTED_MAX: usize = 1000;
 pub enum Scope<'a> {
     /// To the partition of this key.
     Key(BucketId, &'a str),
+    /// To the partition of all these keys.
+    Keys(&'a [(BlobId, WriteIntent)]),
     /// To every partition that holds keys of this bucket.
     Bucket(BucketId),
     /// To a partition that the caller names by its group.
@@ -295,6 +298,13 @@ impl Check for IndexQuery {
             key_is_allowed(key)?;
         }
         match self {
+            Self::Blobs { asked } => {
+                within("the number of blobs", asked.len(), 1, ASKED_MAX)?;
+                asked.iter().try_for_each(|(_, intent)| key_is_allowed(&intent.key))
+            }
+            Self::Referenced { after: Some(after), .. } => {
+                within("the length of the marker in bytes", after.len(), 1, MARKER_BYTES_MAX)
+            }
             Self::List { prefix, delimiter, after, .. } => {
                 marker_is_allowed(prefix)?;
                 marker_is_allowed(delimiter.as_deref().unwrap_or_default())?;
@@ -337,12 +347,14 @@ impl IndexQuery {
             | Self::Upload { bucket, key, .. }
             | Self::Parts { bucket, key, .. } => Scope::Key(*bucket, key),
             Self::Settled { intent, .. } => Scope::Key(intent.bucket, &intent.key),
+            Self::Blobs { asked } => Scope::Keys(asked),
             Self::Settings { bucket }
             | Self::List { bucket, .. }
             | Self::Versions { bucket, .. }
             | Self::Uploads { bucket, .. } => Scope::Bucket(*bucket),
             Self::Garbage { .. }
             | Self::Repairs { .. }
+            | Self::Referenced { .. }
             | Self::Events { .. }
             | Self::Due { .. } => Scope::Partition,
         }
@@ -356,6 +368,9 @@ impl Scope<'_> {
             Scope::Key(bucket, key) => {
                 partition.contains(&types::Partition::position(*bucket, key))
             }
+            Scope::Keys(asked) => asked.iter().all(|(_, intent)| {
+                partition.contains(&types::Partition::position(intent.bucket, &intent.key))
+            }),
             Scope::Bucket(bucket) => {
                 let first = bucket.0.to_be_bytes();
                 let begins_before_the_end = crate::keys::successor(&first)
@@ -404,6 +419,12 @@ impl Check for RootCommand {
                 )
             }
             Self::RegisterDisk { .. }
+            | Self::FinaliseLevel { .. }
+            | Self::SetDiskState { .. }
+            | Self::MoveMember { .. }
+            | Self::EndMove { .. }
+            | Self::RemoveDisk { .. }
+            | Self::RemoveNode { .. }
             | Self::FinishDeleteBucket { .. }
             | Self::CancelDeleteBucket { .. } => Ok(()),
         }

@@ -184,7 +184,7 @@ impl Controller {
         for group_set in plan.create {
             created += group_set.groups.len();
             let plan::GroupSet { policy, class, groups } = group_set;
-            self.propose(RootCommand::CreateGroups { policy, class, groups }).await?;
+            self.propose(RootCommand::CreateGroups { policy, class, groups, existing: 0 }).await?;
         }
         Ok(match (created, plan.lacking.is_empty()) {
             (0, true) => Step::Settled,

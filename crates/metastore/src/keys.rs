@@ -238,6 +238,21 @@ pub mod index {
         row
     }
 
+    /// The key, upload and number that a part row is of.
+    pub fn of_part(row: &[u8]) -> Result<(String, UploadId, u16), KvError> {
+        let (key, id) = unescape::<18>("P", row, 9)?;
+        Ok((
+            key,
+            UploadId::from_bytes(fixed("P", &id, 0)?),
+            u16::from_be_bytes(fixed("P", &id, 16)?),
+        ))
+    }
+
+    /// The bucket that a row of the kinds B, C, O, P, U or V is of.
+    pub fn bucket_of(row: &[u8]) -> Result<BucketId, KvError> {
+        fixed("bucket", row, 1).map(|bytes| BucketId(u64::from_be_bytes(bytes)))
+    }
+
     /// The number of the part that a row is of.
     pub fn number_of_part(row: &[u8]) -> Result<u16, KvError> {
         let at = row.len().checked_sub(2).ok_or_else(|| malformed("P", row))?;

@@ -15,7 +15,7 @@ use consensus::{
 };
 use parking_lot::Mutex;
 use platform::Clock;
-use types::{ClusterId, ErasurePolicy, GroupId, NodeId, Partition, UnixMillis};
+use types::{ClusterId, ErasurePolicy, FeatureLevel, GroupId, NodeId, Partition, UnixMillis};
 
 use crate::{
     api::{self, RootAnswer, RootCommand},
@@ -202,7 +202,7 @@ pub fn groups(
         let group = LocalGroup::index(partition.group, node, clock.clone());
         groups.insert(partition.group, Arc::new(group));
     }
-    let command = RootCommand::Bootstrap { cluster, policy, partitions };
+    let command = RootCommand::Bootstrap { cluster, policy, partitions, level: FeatureLevel::OURS };
     let answer = root.apply(&api::encode(&command))?;
     let stopped = |reason: String| Error::Stopped { group: GroupId::ROOT, reason };
     match api::decode(&answer).map_err(|error| stopped(error.to_string()))? {

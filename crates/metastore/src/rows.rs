@@ -10,8 +10,8 @@ use consensus::{KvError, KvRead, KvWrite};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use types::{
     Attributes, BlobRef, BucketSettings, Checksum, ChecksumAlgorithm, ChecksumKind, ClusterId,
-    Disk, DiskId, Epoch, ErasurePolicy, Node, NodeId, ObjectHead, ObjectLock, Partition,
-    PlacementGroup, StorageClasses, UnixMillis, UploadId, Version, VersionId,
+    Disk, DiskId, Epoch, ErasurePolicy, FeatureLevel, Node, NodeId, ObjectHead, ObjectLock,
+    Partition, PlacementGroup, StorageClasses, UnixMillis, UploadId, Version, VersionId,
 };
 
 use crate::api::{
@@ -272,6 +272,8 @@ pub struct ClusterRow {
     pub policy: ErasurePolicy,
     /// What becomes of new blobs, by storage class.
     pub classes: StorageClasses,
+    /// The formats and protocols that are in use.
+    pub level: FeatureLevel,
 }
 
 /// A bucket; its name is in the row's key.

@@ -31,10 +31,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use types::{
     Attributes, BlobId, BlobRef, BucketId, BucketLock, BucketSettings, Checksum, ChecksumAlgorithm,
     ChecksumKind, ClusterId, ClusterMap, Compression, Condition, Content, DefaultRetention, Disk,
-    DiskClass, DiskId, DiskState, DiskUuid, ETag, Encoding, Epoch, GroupId, InstanceId, Location,
-    Match, Node, NodeId, ObjectHead, ObjectLock, Period, PgId, PlacementGroup, Restore, Retention,
-    RetentionMode, Role, StorageClass, StorageClasses, StorageProfile, UnixMillis, Version,
-    VersionId, Versioning, WriteIntent,
+    DiskClass, DiskId, DiskState, DiskUuid, ETag, Encoding, Epoch, FeatureLevel, GroupId,
+    InstanceId, Location, Match, Node, NodeId, ObjectHead, ObjectLock, Period, PgId,
+    PlacementGroup, Restore, Retention, RetentionMode, Role, StorageClass, StorageClasses,
+    StorageProfile, UnixMillis, Version, VersionId, Versioning, WriteIntent,
 };
 
 fn hex(bytes: &[u8]) -> String {
@@ -608,6 +608,7 @@ fn root_commands() -> Vec<RootCommand> {
         role,
         address: "node.example:7000".into(),
         location: location.clone(),
+        level: FeatureLevel::OURS,
     };
     let mut commands = vec![
         C::Bootstrap {
@@ -688,6 +689,7 @@ fn root_messages() {
         role: Role::Data,
         address: "node.example:7000".into(),
         location: Location { zone: "z1".into(), rack: "r2".into() },
+        level: FeatureLevel::OURS,
     };
     let disk = |state| Disk {
         id: DiskId(7),
@@ -705,11 +707,13 @@ fn root_messages() {
         epoch,
         policy: policy(),
         disks: vec![DiskId(7)],
+        former: Vec::new(),
         class: DiskClass::Warm,
     };
     let map = ClusterMap {
         cluster: ClusterId::from_bytes([0xc1; 16]),
         epoch: Epoch(10),
+        level: FeatureLevel::OURS,
         policy: policy(),
         classes: classes(),
         nodes: [(node.id, node.clone())].into(),

@@ -20,8 +20,9 @@ use metastore::{
 };
 use proptest::prelude::*;
 use types::{
-    BucketId, ClusterId, Compression, DiskClass, DiskId, DiskUuid, ErasurePolicy, GroupId,
-    InstanceId, Location, NodeId, Role, StorageClass, StorageClasses, StorageProfile, UnixMillis,
+    BucketId, ClusterId, Compression, DiskClass, DiskId, DiskUuid, ErasurePolicy, FeatureLevel,
+    GroupId, InstanceId, Location, NodeId, Role, StorageClass, StorageClasses, StorageProfile,
+    UnixMillis,
 };
 
 const KINDS: [ConfigKind; 3] = [ConfigKind::Tagging, ConfigKind::Cors, ConfigKind::Website];
@@ -47,7 +48,7 @@ fn command(dice: [u8; 6]) -> RootCommand {
                 _ => {}
             }
             let cluster = ClusterId::from_bytes([u8::from(d % 4 == 0); 16]);
-            RootCommand::Bootstrap { cluster, policy, partitions }
+            RootCommand::Bootstrap { cluster, policy, partitions, level: FeatureLevel(1) }
         }
         1..=3 => RootCommand::RegisterNode {
             id: (c % 2 == 0).then_some(NodeId([0, 1, 2, 3, 1000, 1001, 1002][usize::from(d) % 7])),
@@ -55,6 +56,7 @@ fn command(dice: [u8; 6]) -> RootCommand {
             role: if b % 2 == 0 { Role::Meta } else { Role::Data },
             address: format!("host-{}:9", e % 2),
             location: Location { zone: String::new(), rack: format!("r{}", e % 3) },
+            level: FeatureLevel::OURS,
         },
         4..=6 => RootCommand::RegisterDisk {
             uuid: DiskUuid::from_bytes([a % 5; 16]),
@@ -201,7 +203,7 @@ fn a_page_of_documents_has_bounded_bytes() {
     let (id, kind) = (BucketId(1), ConfigKind::Cors);
     let policy = ErasurePolicy::new(1, 1).unwrap();
     let (cluster, partitions) = (ClusterId::from_bytes([0; 16]), presplit(1));
-    apply(&RootCommand::Bootstrap { cluster, policy, partitions });
+    apply(&RootCommand::Bootstrap { cluster, policy, partitions, level: FeatureLevel(1) });
     let initial = Default::default();
     apply(&RootCommand::CreateBucket { name: "docs".into(), id, initial });
     for number in 0..12 {

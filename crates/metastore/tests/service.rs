@@ -28,8 +28,8 @@ use platform::ManualClock;
 use proto::{RpcErrorKind, meta::MetaService};
 use types::{
     BucketId, BucketLock, BucketSettings, ClusterId, ClusterMap, Condition, DefaultRetention,
-    DiskId, DiskUuid, Epoch, ErasurePolicy, GroupId, InstanceId, Location, NodeId, Partition,
-    Period, RetentionMode, Role, UnixMillis, VersionId, Versioning,
+    DiskId, DiskUuid, Epoch, ErasurePolicy, FeatureLevel, GroupId, InstanceId, Location, NodeId,
+    Partition, Period, RetentionMode, Role, UnixMillis, VersionId, Versioning,
 };
 
 const NODE: NodeId = NodeId(1);
@@ -77,6 +77,7 @@ impl Cluster {
                 role: Role::Data,
                 address: "data:1".into(),
                 location: Location::default(),
+                level: FeatureLevel::OURS,
             })
             .await
         {

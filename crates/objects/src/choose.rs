@@ -155,7 +155,9 @@ pub(crate) fn not_answering(disks: &[DiskId]) -> String {
 #[cfg(test)]
 mod tests {
     use rand::{SeedableRng, rngs::StdRng};
-    use types::{ClusterId, Disk, DiskUuid, Epoch, ErasurePolicy, NodeId, StorageClasses};
+    use types::{
+        ClusterId, Disk, DiskUuid, Epoch, ErasurePolicy, FeatureLevel, NodeId, StorageClasses,
+    };
 
     use super::*;
 
@@ -175,10 +177,12 @@ mod tests {
             policy,
             class: DiskClass::Hot,
             disks: disks.iter().copied().map(DiskId).collect(),
+            former: Vec::new(),
         };
         ClusterMap {
             cluster: ClusterId::from_bytes([0; 16]),
             epoch: Epoch(1),
+            level: FeatureLevel::OURS,
             policy,
             classes: StorageClasses::new(policy),
             nodes: Default::default(),

@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use cluster::ShardError;
+use cluster::{ShardError, Shards};
 use erasure::Target;
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use proto::shards::Chunk;
 use tokio::time::Instant;
 use types::{BlobRef, DiskId, PlacementGroup, ShardId, WriteIntent};
 
@@ -49,7 +50,7 @@ enum Patience {
     Over,
 }
 
-type Answer = (usize, Instant, Result<proto::shards::Chunk, ShardError>);
+type Answer = (usize, Instant, Result<Chunk, ShardError>);
 
 struct Fetch<'a> {
     objects: &'a Objects,
@@ -104,11 +105,12 @@ impl<'a> Fetch<'a> {
     fn ask(&mut self, rank: usize) {
         self.ranks[rank] = Rank::Asked;
         let shards = std::sync::Arc::clone(self.objects.shards());
-        let (disk, stripe) = (self.disk(rank), self.read.stripe);
+        let holders: Vec<DiskId> = self.read.group.holders(rank_u8(rank)).collect();
+        let stripe = self.read.stripe;
         let shard = ShardId { blob: self.read.blob.id, rank: rank_u8(rank) };
         let answer = async move {
             let began = Instant::now();
-            (rank, began, shards.read(disk, shard, stripe).await)
+            (rank, began, read_at(&*shards, &holders, shard, stripe).await)
         };
         self.asked.push(answer.boxed());
     }
@@ -184,8 +186,11 @@ impl<'a> Fetch<'a> {
                 Rank::Failed(Some(ShardError::Corrupt { disk: self.disk(rank), shard }))
             }
             Err(error) => {
-                if matches!(error, ShardError::NotFound { .. } | ShardError::Corrupt { .. }) {
-                    self.hint(rank);
+                let on_its_way = self.read.group.holders(rank_u8(rank)).count() > 1;
+                match error {
+                    ShardError::Corrupt { .. } => self.hint(rank),
+                    ShardError::NotFound { .. } if !on_its_way => self.hint(rank),
+                    _ => {}
                 }
                 Rank::Failed(Some(error))
             }
@@ -288,6 +293,31 @@ impl<'a> Fetch<'a> {
         }
         let taken = |rank: usize| chunks[rank].take().expect("here or just computed");
         Ok(wanted.into_iter().map(taken).collect())
+    }
+}
+
+/// A chunk from the member of its rank or, while shards are still on their way to it, from a disk
+/// that was the member before. A shard that is gone from there when it is asked has arrived at the
+/// member since: that one is asked again. The error is the member's.
+async fn read_at(
+    shards: &dyn Shards,
+    holders: &[DiskId],
+    shard: ShardId,
+    stripe: u32,
+) -> Result<Chunk, ShardError> {
+    let (member, former) = holders.split_first().expect("every rank has a member");
+    let first = shards.read(*member, shard, stripe).await;
+    if former.is_empty() || first.is_ok() {
+        return first;
+    }
+    for disk in former {
+        if let Ok(chunk) = shards.read(*disk, shard, stripe).await {
+            return Ok(chunk);
+        }
+    }
+    match first {
+        Err(ShardError::NotFound { .. }) => shards.read(*member, shard, stripe).await,
+        other => other,
     }
 }
 

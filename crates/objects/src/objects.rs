@@ -6,7 +6,7 @@ use cluster::{Metadata, Shards};
 use parking_lot::Mutex;
 use platform::Clock;
 use tokio::sync::mpsc;
-use types::{BlobId, BlobRef, DiskId, PlacementGroup, UploadId, WriteId};
+use types::{BlobId, BlobRef, DiskId, PgId, PlacementGroup, UnixMillis, UploadId, WriteId};
 use uuid::Uuid;
 
 use crate::{
@@ -174,8 +174,8 @@ impl Objects {
         uuid::Builder::from_unix_timestamp_millis(self.clock().now_ms(), &random).into_uuid()
     }
 
-    pub(crate) fn new_blob_id(&self) -> BlobId {
-        BlobId(self.new_uuid())
+    pub(crate) fn new_blob_id(&self, group: PgId) -> BlobId {
+        BlobId::new(group, UnixMillis(self.clock().now_ms()), rand::random())
     }
 
     pub(crate) fn new_upload_id(&self) -> UploadId {

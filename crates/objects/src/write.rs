@@ -133,7 +133,7 @@ impl BlobWriter {
         slots: &Arc<Semaphore>,
         lease: &Arc<Lease>,
     ) -> Self {
-        let blob = objects.new_blob_id();
+        let blob = objects.new_blob_id(group.id);
         let (updates, states) = watch::channel(vec![RankState::Writing; group.disks.len()]);
         let updates = Arc::new(updates);
         let start = |(rank, disk): (u8, &DiskId)| {

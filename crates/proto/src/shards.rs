@@ -85,6 +85,23 @@ pub struct ShardEntry {
     pub bytes: u64,
 }
 
+/// What a disk found when it read its own chunks.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Verified {
+    /// Sealed shards that were read whole.
+    pub shards: u64,
+    /// Bytes of their chunks.
+    pub bytes: u64,
+    /// Those with a chunk that is not what was written, or is not there.
+    pub bad: Vec<ShardEntry>,
+    /// The last shard that was looked at; `None` at the end of the disk.
+    pub next: Option<ShardId>,
+}
+
+/// The most bytes that one call of [`ShardService::verify`] reads, unless the first shard has
+/// more.
+pub const VERIFY_BYTES_MAX: u64 = 256 << 20;
+
 /// Figures of a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DiskStat {
@@ -126,6 +143,16 @@ pub trait ShardService: Send + Sync + 'static {
         after: Option<ShardId>,
         limit: u32,
     ) -> Result<Vec<ShardEntry>, RpcError>;
+
+    /// Reads the chunks of the sealed shards after `after`, in order, against their digests, until
+    /// `bytes_max` (at most [`VERIFY_BYTES_MAX`]) or [`INVENTORY_LIMIT_MAX`] shards are read.
+    /// Looks at one shard at least. A chunk that cannot be read is bad, not an error.
+    async fn verify(
+        &self,
+        disk: DiskId,
+        after: Option<ShardId>,
+        bytes_max: u64,
+    ) -> Result<Verified, RpcError>;
 
     /// Figures of a disk.
     async fn stat(&self, disk: DiskId) -> Result<DiskStat, RpcError>;

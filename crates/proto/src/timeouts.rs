@@ -25,6 +25,8 @@ pub struct Timeouts {
     pub change: Duration,
     /// A page of an inventory.
     pub inventory: Duration,
+    /// Reading up to 256 MiB of a disk against their digests.
+    pub verify: Duration,
     /// Figures of a disk: the probe of a suspected disk.
     pub stat: Duration,
 }
@@ -42,6 +44,7 @@ impl Default for Timeouts {
             read: Duration::from_secs(10),
             change: Duration::from_secs(10),
             inventory: Duration::from_secs(30),
+            verify: Duration::from_secs(300),
             stat: Duration::from_secs(2),
         }
     }

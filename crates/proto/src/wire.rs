@@ -13,7 +13,7 @@ use crate::{
     meta::Hello,
     pb,
     raft::RaftAddress,
-    shards::{Chunk, DiskStat, PutChunks, ShardEntry, ShardState},
+    shards::{Chunk, DiskStat, PutChunks, ShardEntry, ShardState, Verified},
 };
 
 /// The longest message of a unary call, in bytes: room for the largest put, inventory
@@ -198,6 +198,30 @@ impl TryFrom<pb::ShardEntry> for ShardEntry {
             intent: required(entry.intent, "entry.intent")?.try_into()?,
             stripes: entry.stripes,
             bytes: entry.bytes,
+        })
+    }
+}
+
+impl From<Verified> for pb::VerifyReply {
+    fn from(verified: Verified) -> Self {
+        Self {
+            shards: verified.shards,
+            bytes: verified.bytes,
+            bad: verified.bad.into_iter().map(pb::ShardEntry::from).collect(),
+            next: verified.next.map(pb::ShardId::from),
+        }
+    }
+}
+
+impl TryFrom<pb::VerifyReply> for Verified {
+    type Error = RpcError;
+
+    fn try_from(reply: pb::VerifyReply) -> Result<Self, RpcError> {
+        Ok(Self {
+            shards: reply.shards,
+            bytes: reply.bytes,
+            bad: reply.bad.into_iter().map(ShardEntry::try_from).collect::<Result<_, _>>()?,
+            next: reply.next.map(ShardId::try_from).transpose()?,
         })
     }
 }

@@ -8,11 +8,17 @@ use parking_lot::RwLock;
 use platform::Clock;
 use proto::{
     RpcError, RpcErrorKind,
-    shards::{Chunk, DiskStat, PutChunks, ShardEntry, ShardService},
+    shards::{
+        Chunk, DiskStat, INVENTORY_LIMIT_MAX, PutChunks, ShardEntry, ShardService,
+        VERIFY_BYTES_MAX, Verified,
+    },
 };
-use types::{DiskId, ShardId, UnixMillis};
+use types::{BlobId, DiskId, ShardId, UnixMillis};
 
 use crate::{Error, ShardStore, gate::Gate, metrics::NodeMetrics};
+
+/// Shards that are listed at a time while they are verified.
+const VERIFY_PAGE: u32 = 256;
 
 /// How many calls a disk has at a time. At a bound calls wait; where too many wait
 /// already they are answered `Busy` at once.
@@ -186,6 +192,61 @@ impl Disk {
         Ok(store.inventory(after, limit).await?)
     }
 
+    /// One chunk at a time, so that readers of the disk come in between.
+    async fn verify(
+        &self,
+        mut after: Option<ShardId>,
+        bytes_max: u64,
+    ) -> Result<Verified, RpcError> {
+        let mut verified = Verified::default();
+        loop {
+            let page = self.inventory(after, VERIFY_PAGE).await?;
+            let at_end = page.len() < VERIFY_PAGE as usize;
+            for entry in page {
+                let Some(stripes) = entry.stripes else { continue };
+                if !self.is_intact(entry.shard, stripes).await? {
+                    verified.bad.push(entry.clone());
+                }
+                verified.shards += 1;
+                verified.bytes += entry.bytes;
+                after = Some(entry.shard);
+                if verified.bytes >= bytes_max || verified.shards >= u64::from(INVENTORY_LIMIT_MAX)
+                {
+                    return Ok(Verified { next: after, ..verified });
+                }
+            }
+            if at_end {
+                return Ok(verified);
+            }
+        }
+    }
+
+    /// Whether every chunk of a shard is what was written, or the shard was deleted meanwhile.
+    async fn is_intact(&self, shard: ShardId, stripes: u32) -> Result<bool, RpcError> {
+        for stripe in 0..stripes {
+            match self.read(shard, stripe).await {
+                Ok(_) => {}
+                Err(error) if error.kind == RpcErrorKind::NotFound => {
+                    return Ok(!self.has(shard).await?);
+                }
+                Err(error) if error.kind == RpcErrorKind::Corrupt => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    async fn has(&self, shard: ShardId) -> Result<bool, RpcError> {
+        let before = match shard.rank.checked_sub(1) {
+            Some(rank) => Some(ShardId { rank, ..shard }),
+            None => u128::from_be_bytes(*shard.blob.as_bytes()).checked_sub(1).map(|blob| {
+                ShardId { blob: BlobId::from_bytes(blob.to_be_bytes()), rank: u8::MAX }
+            }),
+        };
+        let next = self.inventory(before, 1).await?;
+        Ok(next.first().is_some_and(|entry| entry.shard == shard))
+    }
+
     /// A disk that cannot even say how it is, is a failed one: that is an answer too.
     async fn stat(&self, now: UnixMillis) -> DiskStat {
         let unable = DiskStat {
@@ -249,6 +310,16 @@ impl ShardService for DataNode {
     ) -> Result<Vec<ShardEntry>, RpcError> {
         let disk = self.disk(disk)?;
         disk.answer("inventory", disk.inventory(after, limit).await)
+    }
+
+    async fn verify(
+        &self,
+        disk: DiskId,
+        after: Option<ShardId>,
+        bytes_max: u64,
+    ) -> Result<Verified, RpcError> {
+        let disk = self.disk(disk)?;
+        disk.answer("verify", disk.verify(after, bytes_max.min(VERIFY_BYTES_MAX)).await)
     }
 
     async fn stat(&self, disk: DiskId) -> Result<DiskStat, RpcError> {

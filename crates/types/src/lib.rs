@@ -26,7 +26,10 @@ pub use id::{
     UnixMillis, UploadId, WriteId,
 };
 pub use lock::{DefaultRetention, ObjectLock, Period, Retention, RetentionMode};
-pub use map::{ClusterMap, Disk, DiskState, Location, Node, Partition, PlacementGroup, Role};
+pub use map::{
+    ClusterMap, Disk, DiskState, FeatureLevel, Former, Location, Node, Partition, PlacementGroup,
+    Role,
+};
 pub use object::{
     Attributes, Checksum, ChecksumAlgorithm, ChecksumKind, Condition, Content, ETag,
     INLINE_BYTES_MAX, Match, ObjectHead,

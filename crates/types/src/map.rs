@@ -42,6 +42,25 @@ pub struct Node {
     pub address: String,
     /// Its failure domains.
     pub location: Location,
+    /// The highest feature level that its software knows.
+    pub level: FeatureLevel,
+}
+
+/// What the formats and protocols of a cluster are: software of level `l` works in clusters of
+/// level `l - 1` and `l`. New software runs at the old level until somebody finalises the new one;
+/// until then the old software can come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FeatureLevel(pub u32);
+
+impl FeatureLevel {
+    /// The highest level that this build knows.
+    pub const OURS: FeatureLevel = FeatureLevel(1);
+
+    /// Whether software of this level can be part of a cluster of `cluster`'s level.
+    pub fn serves(self, cluster: FeatureLevel) -> bool {
+        self == cluster || self.0 == cluster.0 + 1
+    }
 }
 
 /// What the operator (or repair) decided about a disk. Whether it answers just
@@ -87,6 +106,36 @@ pub struct PlacementGroup {
     pub class: DiskClass,
     /// The members in rank order.
     pub disks: Vec<DiskId>,
+    /// Disks that ranks have moved away from and that may still hold shards which the members
+    /// lack. Nothing new goes there. In the order of the moves; at most
+    /// [`PlacementGroup::FORMER_MAX`].
+    pub former: Vec<Former>,
+}
+
+/// A disk that was the member of a rank and whose shards are being copied to the member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Former {
+    /// The rank.
+    pub rank: u8,
+    /// The disk.
+    pub disk: DiskId,
+}
+
+impl PlacementGroup {
+    /// Moves of one group that may be under way together.
+    pub const FORMER_MAX: usize = 8;
+
+    /// The disks that may hold shards of a rank: the member, then the former ones, latest first.
+    pub fn holders(&self, rank: u8) -> impl Iterator<Item = DiskId> + '_ {
+        let member = self.disks.get(usize::from(rank)).copied();
+        let former = self.former.iter().rev().filter(move |former| former.rank == rank);
+        member.into_iter().chain(former.map(|former| former.disk))
+    }
+
+    /// Whether the disk is a member or a former one.
+    pub fn names(&self, disk: DiskId) -> bool {
+        self.disks.contains(&disk) || self.former.iter().any(|former| former.disk == disk)
+    }
 }
 
 /// A half-open range of (bucket, key) and the Raft group that holds it.
@@ -125,6 +174,8 @@ pub struct ClusterMap {
     pub cluster: ClusterId,
     /// Grows with every replicated change of this map.
     pub epoch: Epoch,
+    /// The formats and protocols that are in use.
+    pub level: FeatureLevel,
     /// The policy that the cluster was made with.
     pub policy: ErasurePolicy,
     /// What becomes of new blobs, by their object's storage class.

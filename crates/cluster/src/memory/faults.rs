@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use proto::{
     RpcError, RpcErrorKind,
-    shards::{Chunk, DiskStat, PutChunks, ShardEntry, ShardService},
+    shards::{Chunk, DiskStat, PutChunks, ShardEntry, ShardService, Verified},
 };
 use types::{DiskId, ShardId};
 
@@ -135,6 +135,15 @@ impl ShardService for FaultyNode {
         limit: u32,
     ) -> Result<Vec<ShardEntry>, RpcError> {
         self.run(self.fault(), self.inner.inventory(disk, after, limit)).await
+    }
+
+    async fn verify(
+        &self,
+        disk: DiskId,
+        after: Option<ShardId>,
+        bytes_max: u64,
+    ) -> Result<Verified, RpcError> {
+        self.run(self.fault(), self.inner.verify(disk, after, bytes_max)).await
     }
 
     async fn stat(&self, disk: DiskId) -> Result<DiskStat, RpcError> {

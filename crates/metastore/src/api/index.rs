@@ -775,6 +775,19 @@ pub enum IndexQuery {
         /// What it was written for.
         intent: WriteIntent,
     },
+    /// Which blobs are referenced, by any version, for good, as [`IndexQuery::Settled`] for many.
+    /// Answer: `Blobs`. All of one partition.
+    Blobs {
+        /// The blobs and what they were written for; 1 to [`ASKED_MAX`].
+        asked: Vec<(BlobId, WriteIntent)>,
+    },
+    /// All blobs that are referenced in a partition. Answer: `Referenced`.
+    Referenced {
+        /// Where the page begins, as the one before says; `None` at the beginning.
+        after: Option<Bytes>,
+        /// At most so many; 1 to 1,000.
+        limit: u32,
+    },
     /// The oldest garbage. Answer: `Garbage`.
     Garbage {
         /// Only rows older than this.
@@ -804,6 +817,30 @@ pub enum IndexQuery {
         /// At most so many; 1 to 1,000.
         limit: u32,
     },
+}
+
+/// Blobs that one [`IndexQuery::Blobs`] may name.
+pub const ASKED_MAX: usize = 1000;
+
+/// What the index says about a blob.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reference {
+    /// It is an object's or a part's.
+    Referenced(BlobRef),
+    /// Nothing references it, nor ever will again.
+    Unreferenced,
+    /// The write's deadline is not past on the partition's clock, so it may still commit.
+    Undecided,
+}
+
+/// A blob and what references it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReferencedBlob {
+    /// The blob.
+    pub blob: BlobRef,
+    /// What an inventory would say of it: bucket, key, part, and as the deadline the time at
+    /// which the version or part was made.
+    pub intent: WriteIntent,
 }
 
 /// The answer to an index query.
@@ -869,6 +906,15 @@ pub enum IndexView {
     /// Whether the index references the blob. `None`: the write's deadline is not past on
     /// the partition's clock, so it may still commit: ask again later.
     Settled(Option<bool>),
+    /// In the order of the question.
+    Blobs(Vec<Reference>),
+    /// A page of the blobs of a partition.
+    Referenced {
+        /// In the order of the rows. A blob comes once for each version or part that has it.
+        blobs: Vec<ReferencedBlob>,
+        /// Where the next page begins; `None` at the end.
+        next: Option<Bytes>,
+    },
     /// Garbage, oldest first.
     Garbage(Vec<(GarbageId, Garbage)>),
     /// Repairs.

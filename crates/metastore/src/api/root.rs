@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use types::{
-    BucketId, BucketSettings, ClusterId, ClusterMap, DiskClass, DiskId, DiskUuid, ErasurePolicy,
-    InstanceId, Location, NodeId, Partition, Role, StorageClasses, UnixMillis,
+    BucketId, BucketSettings, ClusterId, ClusterMap, DiskClass, DiskId, DiskState, DiskUuid, Epoch,
+    ErasurePolicy, FeatureLevel, InstanceId, Location, NodeId, Partition, PgId, Role,
+    StorageClasses, UnixMillis,
 };
 
 /// A change of the root state.
@@ -19,6 +20,8 @@ pub enum RootCommand {
         policy: ErasurePolicy,
         /// Ranges in order, without gaps, from the empty position to the end.
         partitions: Vec<Partition>,
+        /// The formats and protocols that it begins with.
+        level: FeatureLevel,
     },
     /// Registers a node or renews its address and location. Answer: `Node`.
     RegisterNode {
@@ -34,6 +37,9 @@ pub enum RootCommand {
         address: String,
         /// Its failure domains.
         location: Location,
+        /// The highest level that its software knows. Refused if that does not serve the
+        /// cluster's, or if the node was removed.
+        level: FeatureLevel,
     },
     /// Registers a disk or renews its capacity, class and node. Answer: `Disk`.
     RegisterDisk {
@@ -52,9 +58,64 @@ pub enum RootCommand {
         /// All of them.
         classes: StorageClasses,
     },
+    /// Uses the formats and protocols of this level from now on. `Refused` unless it is the next
+    /// one and the software of every node serves it. Answer: `Done`, also if it was done before.
+    FinaliseLevel {
+        /// The level.
+        level: FeatureLevel,
+    },
+    /// Decides about a disk: whether it takes part in placement. Groups are not touched. Answer:
+    /// `Done`; `Refused` if the map has changed since, or there is no such disk.
+    SetDiskState {
+        /// The disk.
+        disk: DiskId,
+        /// The decision.
+        state: DiskState,
+        /// The epoch of the map that it was decided by.
+        epoch: Epoch,
+    },
+    /// Makes another disk the member of a rank; the one that was stays on record as
+    /// [`Former`](types::Former), unless it is the same. Answer: `Done`; `Refused` if the group has
+    /// changed since, if there is no such rank, if the disk is unknown, not `In` or a member
+    /// already, or if too many moves are under way.
+    MoveMember {
+        /// The group.
+        group: PgId,
+        /// Its epoch when that was decided.
+        epoch: Epoch,
+        /// The rank.
+        rank: u8,
+        /// The new member. May be a former one of the same rank, which is none then.
+        to: DiskId,
+    },
+    /// Forgets a former disk of a rank: everything that it held is where it belongs. Answer:
+    /// `Done`, also if it was forgotten before; `Refused` if the group has changed since.
+    EndMove {
+        /// The group.
+        group: PgId,
+        /// Its epoch when the disk was found empty of it.
+        epoch: Epoch,
+        /// The rank.
+        rank: u8,
+        /// The former disk.
+        disk: DiskId,
+    },
+    /// Forgets a disk; its id stays taken, and a folder that has its format file is refused.
+    /// Answer: `Done`, also if it was forgotten before; `Refused` unless it is `Out` and no
+    /// group names it.
+    RemoveDisk {
+        /// The disk.
+        disk: DiskId,
+    },
+    /// Forgets a node; its id stays taken, and its folder is refused. Answer: `Done`, also if it
+    /// was forgotten before; `Refused` while it has disks.
+    RemoveNode {
+        /// The node.
+        node: NodeId,
+    },
     /// Adds placement groups of a policy; ids are given in order. Refused if the policy
-    /// already has groups of this class, if a disk is unknown or twice in a group, or if a
-    /// group's length is not `n`.
+    /// has another number of groups of this class, if a disk is unknown or twice in a group, or if
+    /// a group's length is not `n`.
     CreateGroups {
         /// The policy that they serve.
         policy: ErasurePolicy,
@@ -62,6 +123,8 @@ pub enum RootCommand {
         class: DiskClass,
         /// Members in rank order.
         groups: Vec<Vec<DiskId>>,
+        /// How many groups of this policy and class the sender knows of.
+        existing: u32,
     },
     /// Remembers how far a background worker has come, for its next run on any node. Answer:
     /// `Done`; `Refused` for a name longer than [`CONFIG_NAME_BYTES_MAX`] or a cursor longer

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use platform::ManualClock;
 use types::{
-    ClusterId, Disk, DiskId, DiskUuid, InstanceId, Location, Node, NodeId, PgId, PlacementGroup,
-    Role,
+    ClusterId, Disk, DiskId, DiskUuid, FeatureLevel, InstanceId, Location, Node, NodeId, PgId,
+    PlacementGroup, Role,
 };
 
 use super::*;
@@ -41,6 +41,7 @@ fn map(disks: &[(DiskClass, u32)]) -> ClusterMap {
         role: Role::Data,
         address: String::new(),
         location: Location::default(),
+        level: FeatureLevel::OURS,
     };
     let disk = |id: u32, class| Disk {
         id: DiskId(id),
@@ -54,6 +55,7 @@ fn map(disks: &[(DiskClass, u32)]) -> ClusterMap {
     ClusterMap {
         cluster: ClusterId::from_bytes([7; 16]),
         epoch: Epoch(1),
+        level: FeatureLevel::OURS,
         policy,
         classes: StorageClasses::new(policy),
         nodes: numbered.iter().map(|(id, _)| (NodeId(u64::from(*id)), node(*id))).collect(),
@@ -150,7 +152,14 @@ fn what_is_there_is_not_made_again() {
     let mut map = map(&[(HOT, 4), (COLD, 4)]);
     let policy = map.policy;
     let disks: Vec<DiskId> = plan::sites(&map, COLD).iter().map(|site| site.id).take(3).collect();
-    let group = PlacementGroup { id: PgId(1), epoch: Epoch(1), policy, class: COLD, disks };
+    let group = PlacementGroup {
+        id: PgId(1),
+        epoch: Epoch(1),
+        policy,
+        class: COLD,
+        disks,
+        former: Vec::new(),
+    };
     map.groups = BTreeMap::from([(PgId(1), group)]);
     assert_eq!(sets(&map, &plan_of(&map, &settings())), [("rs-2-1".to_owned(), HOT)]);
 }
@@ -218,6 +227,7 @@ impl Root {
             role: Role::Data,
             address: String::from("data:1"),
             location: Location::default(),
+            level: FeatureLevel::OURS,
         };
         let RootAnswer::Node(node) = self.propose(node).await else { panic!("refused") };
         let uuid = DiskUuid::from_bytes([number; 16]);

@@ -4,8 +4,8 @@
 //! Reading order: this file (one command from decode to answer), `writes` (a repeated
 //! write gets its first answer), `versions` (where the versions of a key lie), `objects`,
 //! `rename`, `delete`, `update`, `restores` (what the clock brings about), `uploads`, `replace`,
-//! `garbage`, `events`, `gate`, and for reading [`query`], `parts`, `settled`, [`list`] and
-//! `list_versions`.
+//! `garbage`, `events`, `gate`, and for reading [`query`], `parts`, `settled`, `referenced`, [`list`]
+//! and `list_versions`.
 
 mod delete;
 mod events;
@@ -16,6 +16,7 @@ mod list_versions;
 mod objects;
 mod parts;
 pub mod query;
+mod referenced;
 mod rename;
 mod replace;
 mod restores;

@@ -4,8 +4,7 @@ use consensus::{KvError, KvRead};
 use types::{BlobId, BucketId, BucketSettings, UnixMillis, UploadId, Version};
 
 use super::{
-    events, list, list_versions, parts, restores,
-    settled::settled,
+    events, list, list_versions, parts, referenced, restores, settled,
     versions::{self, Found, Place},
 };
 use crate::{
@@ -70,7 +69,11 @@ pub fn evaluate(rows: &dyn KvRead, query: &IndexQuery) -> Result<IndexView, KvEr
         Q::Parts { bucket, key, upload, after, limit } => {
             upload_parts(rows, *bucket, key, *upload, *after, parts_page(*limit))
         }
-        Q::Settled { blob, intent } => settled(rows, *blob, intent),
+        Q::Settled { blob, intent } => {
+            Ok(IndexView::Settled(settled::settled(rows, *blob, intent)?))
+        }
+        Q::Blobs { asked } => settled::blobs(rows, asked),
+        Q::Referenced { after, limit } => referenced::page(rows, after.as_deref(), page(*limit)),
         Q::Garbage { before, after, limit } => garbage(rows, *before, *after, page(*limit)),
         Q::Repairs { after, limit } => repairs(rows, *after, page(*limit)),
         Q::Events { after, limit } => events::events(rows, *after, page(*limit)),
@@ -101,6 +104,8 @@ fn guarded_bucket(query: &IndexQuery) -> Option<BucketId> {
         | Q::Uploads { bucket, .. }
         | Q::Parts { bucket, .. } => Some(*bucket),
         Q::Settled { .. }
+        | Q::Blobs { .. }
+        | Q::Referenced { .. }
         | Q::Garbage { .. }
         | Q::Repairs { .. }
         | Q::Events { .. }

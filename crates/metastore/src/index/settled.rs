@@ -2,14 +2,14 @@
 //! confirm or remove its shards.
 
 use consensus::{KvError, KvRead};
-use types::{BlobId, BucketId, UnixMillis, UploadId, VersionId, WriteIntent};
+use types::{BlobId, BlobRef, BucketId, ObjectHead, UnixMillis, UploadId, VersionId, WriteIntent};
 
 use super::{
     uploads::made_by,
     versions::{self, blob_of},
 };
 use crate::{
-    api::IndexView,
+    api::{IndexView, index::Reference},
     keys::{self, index},
     rows::{self, PartRow, RowValue, UploadRow, VersionRow},
 };
@@ -21,17 +21,40 @@ pub(super) fn settled(
     rows: &dyn KvRead,
     blob: BlobId,
     intent: &WriteIntent,
+) -> Result<Option<bool>, KvError> {
+    Ok(match reference(rows, blob, intent)? {
+        Reference::Referenced(_) => Some(true),
+        Reference::Unreferenced => Some(false),
+        Reference::Undecided => None,
+    })
+}
+
+/// The same for many blobs, with what is known of them.
+pub(super) fn blobs(
+    rows: &dyn KvRead,
+    asked: &[(BlobId, WriteIntent)],
 ) -> Result<IndexView, KvError> {
+    let references = asked.iter().map(|(blob, intent)| reference(rows, *blob, intent));
+    Ok(IndexView::Blobs(references.collect::<Result<_, _>>()?))
+}
+
+/// What the index says about one blob.
+pub(super) fn reference(
+    rows: &dyn KvRead,
+    blob: BlobId,
+    intent: &WriteIntent,
+) -> Result<Reference, KvError> {
     let WriteIntent { bucket, key, part, deadline } = intent;
     let referenced = match part {
         None => by_an_object(rows, *bucket, key, blob, *deadline)?,
         Some((upload, number)) => by_a_part(rows, *bucket, key, blob, (*upload, *number))?,
     };
     let clock: UnixMillis = rows::get(rows, index::CLOCK)?.unwrap_or_default();
-    Ok(IndexView::Settled(match referenced {
-        true => Some(true),
-        false => (clock > *deadline).then_some(false),
-    }))
+    Ok(match referenced {
+        Some(blob) => Reference::Referenced(blob),
+        None if clock > *deadline => Reference::Unreferenced,
+        None => Reference::Undecided,
+    })
 }
 
 /// The version that the write made is not later than its deadline, so the walk over the
@@ -42,19 +65,19 @@ fn by_an_object(
     key: &str,
     blob: BlobId,
     deadline: UnixMillis,
-) -> Result<bool, KvError> {
-    let is_it = |head: &_| blob_of(head).is_some_and(|found| found.id == blob);
-    if versions::current(rows, bucket, key)?.is_some_and(|head| is_it(&head)) {
-        return Ok(true);
+) -> Result<Option<BlobRef>, KvError> {
+    let it = |head: &ObjectHead| blob_of(head).filter(|found| found.id == blob).cloned();
+    if let Some(found) = versions::current(rows, bucket, key)?.and_then(|head| it(&head)) {
+        return Ok(Some(found));
     }
     let from = index::version(bucket, key, VersionId { at: deadline, number: u64::MAX });
     let to = keys::successor(&index::versions_of(bucket, key));
     for row in rows.scan(&from, to.as_deref()) {
-        if VersionRow::decode(&row?.1)?.object().is_some_and(is_it) {
-            return Ok(true);
+        if let Some(found) = VersionRow::decode(&row?.1)?.object().and_then(it) {
+            return Ok(Some(found));
         }
     }
-    Ok(false)
+    Ok(None)
 }
 
 /// A part is referenced while its upload or a version made from it is there. That version
@@ -65,15 +88,16 @@ fn by_a_part(
     key: &str,
     blob: BlobId,
     (upload, number): (UploadId, u16),
-) -> Result<bool, KvError> {
+) -> Result<Option<BlobRef>, KvError> {
     let row: Option<PartRow> = rows::get(rows, &index::part(bucket, key, upload, number))?;
-    let Some(part) = row.filter(|row| row.blob().is_some_and(|found| found.id == blob)) else {
-        return Ok(false);
+    let Some(part) = row else { return Ok(None) };
+    let Some(found) = part.blob().filter(|found| found.id == blob).cloned() else {
+        return Ok(None);
     };
     let header: Option<UploadRow> = rows::get(rows, &index::upload(bucket, key, upload))?;
     let current = versions::current(rows, bucket, key)?;
     if header.is_some() || current.is_some_and(|head| made_by(&head, upload)) {
-        return Ok(true);
+        return Ok(Some(found));
     }
     let from = index::versions_of(bucket, key);
     let earliest = VersionId { at: part.modified, number: 0 };
@@ -82,8 +106,8 @@ fn by_a_part(
     for row in rows.scan(&from, Some(&to)) {
         let row = VersionRow::decode(&row?.1)?;
         if row.object().is_some_and(|head| made_by(head, upload)) {
-            return Ok(true);
+            return Ok(Some(found));
         }
     }
-    Ok(false)
+    Ok(None)
 }

@@ -1,11 +1,11 @@
 //! What the root group means.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use types::{
-    BucketId, ClusterMap, Disk, DiskId, DiskState, Epoch, Node, NodeId, PgId, PlacementGroup, Role,
-    StorageClasses, UnixMillis,
+    BucketId, ClusterMap, Disk, DiskId, DiskState, DiskUuid, Epoch, FeatureLevel, Former,
+    InstanceId, Node, NodeId, PgId, PlacementGroup, Role, StorageClasses, UnixMillis,
 };
 
 use crate::{
@@ -31,16 +31,25 @@ pub struct RootModel {
     pub epoch: u64,
     /// `None`: those of the policy.
     pub classes: Option<StorageClasses>,
+    /// `None`: that of the bootstrap.
+    pub level: Option<FeatureLevel>,
+    pub removed_nodes: BTreeSet<NodeId>,
+    pub removed_instances: BTreeSet<InstanceId>,
+    pub removed_uuids: BTreeSet<DiskUuid>,
 }
 
 impl RootModel {
     /// Applies a command at a time. The text of a refusal is not part of the model.
     pub fn apply(&mut self, now: UnixMillis, command: &C) -> A {
         let before = (self.bootstrapped.clone(), self.nodes.clone(), self.disks.clone());
-        let (groups, classes) = (self.groups.clone(), self.classes());
+        let (groups, classes, level) = (self.groups.clone(), self.classes(), self.level());
         let answer = self.change(now, command);
         let after = (self.bootstrapped.clone(), self.nodes.clone(), self.disks.clone());
-        if before != after || groups != self.groups || classes != self.classes() {
+        if before != after
+            || groups != self.groups
+            || classes != self.classes()
+            || level != self.level()
+        {
             self.epoch += 1;
         }
         answer
@@ -70,7 +79,12 @@ impl RootModel {
                     A::Done
                 }
             },
-            C::RegisterNode { id, instance, role, address, location } => {
+            C::RegisterNode { id, instance, role, address, location, level } => {
+                if self.level().is_some_and(|used| !level.serves(used))
+                    || self.removed_instances.contains(instance)
+                {
+                    return no();
+                }
                 let known = self.nodes.values().find(|node| node.instance == *instance);
                 let (role, instance) = (*role, *instance);
                 let id = match (known, id) {
@@ -78,7 +92,7 @@ impl RootModel {
                     (Some(known), _) if known.role != role => return no(),
                     (Some(known), _) => known.id,
                     (None, Some(id)) => {
-                        let free = !self.nodes.contains_key(id);
+                        let free = !self.nodes.contains_key(id) && !self.removed_nodes.contains(id);
                         if !free || role == Role::Data || id.0 == 0 || id.0 > CONFIGURED_NODE_MAX {
                             return no();
                         }
@@ -91,15 +105,17 @@ impl RootModel {
                     }
                 };
                 let (address, location) = (address.clone(), location.clone());
-                self.nodes.insert(id, Node { id, instance, role, address, location });
+                self.nodes
+                    .insert(id, Node { id, instance, role, address, location, level: *level });
                 A::Node(id)
             }
             C::RegisterDisk { uuid, node, capacity_bytes, class } => {
-                if !self.nodes.contains_key(node) {
+                if !self.nodes.contains_key(node) || self.removed_uuids.contains(uuid) {
                     return no();
                 }
                 let known = self.disks.values().find(|disk| disk.uuid == *uuid);
-                let id = known.map_or(DiskId(self.disks.len() as u32 + 1), |disk| disk.id);
+                let made = self.disks.len() + self.removed_uuids.len();
+                let id = known.map_or(DiskId(made as u32 + 1), |disk| disk.id);
                 let state = known.map_or(DiskState::In, |disk| disk.state);
                 let (uuid, node, capacity_bytes, class) = (*uuid, *node, *capacity_bytes, *class);
                 let disk = Disk { id, uuid, node, capacity_bytes, state, class };
@@ -113,11 +129,88 @@ impl RootModel {
                 self.classes = Some(classes.clone());
                 A::Done
             }
-            C::CreateGroups { policy, class, groups } => {
-                let taken = self
+            C::FinaliseLevel { level } => {
+                let Some(used) = self.level() else { return no() };
+                if used == *level {
+                    return A::Done;
+                }
+                if level.0 != used.0 + 1 || self.nodes.values().any(|n| !n.level.serves(*level)) {
+                    return no();
+                }
+                self.level = Some(*level);
+                A::Done
+            }
+            C::SetDiskState { disk, state, epoch } => {
+                let current = Epoch(self.epoch);
+                match self.disks.get_mut(disk) {
+                    Some(disk) if disk.state == *state => A::Done,
+                    Some(disk) if current == *epoch => {
+                        disk.state = *state;
+                        A::Done
+                    }
+                    _ => no(),
+                }
+            }
+            C::MoveMember { group, epoch, rank, to } => {
+                let is_in = self.disks.get(to).is_some_and(|disk| disk.state == DiskState::In);
+                let Some(group) = self.groups.get_mut(group) else { return no() };
+                let rank_of = |disk| group.former.iter().find(|f| f.disk == disk).map(|f| f.rank);
+                let back = rank_of(*to) == Some(*rank);
+                let former = group.former.len() - usize::from(back);
+                if group.epoch != *epoch
+                    || !is_in
+                    || usize::from(*rank) >= group.disks.len()
+                    || group.disks.contains(to)
+                    || rank_of(*to).is_some_and(|other| other != *rank)
+                    || former >= PlacementGroup::FORMER_MAX
+                {
+                    return no();
+                }
+                group.former.retain(|former| former.disk != *to);
+                let member = std::mem::replace(&mut group.disks[usize::from(*rank)], *to);
+                group.former.push(Former { rank: *rank, disk: member });
+                group.epoch.0 += 1;
+                A::Done
+            }
+            C::EndMove { group, epoch, rank, disk } => {
+                let Some(group) = self.groups.get_mut(group) else { return no() };
+                let former = Former { rank: *rank, disk: *disk };
+                if !group.former.contains(&former) {
+                    return A::Done;
+                }
+                if group.epoch != *epoch {
+                    return no();
+                }
+                group.former.retain(|known| *known != former);
+                group.epoch.0 += 1;
+                A::Done
+            }
+            C::RemoveDisk { disk } => {
+                let Some(row) = self.disks.get(disk) else { return A::Done };
+                if row.state != DiskState::Out || self.groups.values().any(|g| g.names(*disk)) {
+                    return no();
+                }
+                self.removed_uuids.insert(row.uuid);
+                self.disks.remove(disk);
+                A::Done
+            }
+            C::RemoveNode { node } => {
+                let Some(row) = self.nodes.get(node) else { return A::Done };
+                if self.disks.values().any(|disk| disk.node == *node) {
+                    return no();
+                }
+                self.removed_instances.insert(row.instance);
+                self.removed_nodes.insert(*node);
+                self.nodes.remove(node);
+                A::Done
+            }
+            C::CreateGroups { policy, class, groups, existing } => {
+                let known = self
                     .groups
                     .values()
-                    .any(|group| (group.policy, group.class) == (*policy, *class));
+                    .filter(|group| (group.policy, group.class) == (*policy, *class))
+                    .count();
+                let taken = known != *existing as usize;
                 let good = |members: &Vec<DiskId>| {
                     let mut sorted = members.clone();
                     sorted.sort();
@@ -137,7 +230,10 @@ impl RootModel {
                     let id = PgId(self.groups.len() as u32 + 1);
                     let (epoch, policy, class) = (Epoch(1), *policy, *class);
                     let disks = disks.clone();
-                    self.groups.insert(id, PlacementGroup { id, epoch, policy, class, disks });
+                    self.groups.insert(
+                        id,
+                        PlacementGroup { id, epoch, policy, class, disks, former: Vec::new() },
+                    );
                 }
                 A::Done
             }
@@ -206,6 +302,11 @@ impl RootModel {
         }
     }
 
+    fn level(&self) -> Option<FeatureLevel> {
+        let Some(C::Bootstrap { level, .. }) = &self.bootstrapped else { return None };
+        Some(self.level.unwrap_or(*level))
+    }
+
     fn classes(&self) -> Option<StorageClasses> {
         let Some(C::Bootstrap { policy, .. }) = &self.bootstrapped else { return None };
         Some(self.classes.clone().unwrap_or_else(|| StorageClasses::new(*policy)))
@@ -215,12 +316,14 @@ impl RootModel {
     pub fn query(&self, query: &Q) -> V {
         match query {
             Q::Map => {
-                let Some(C::Bootstrap { cluster, policy, partitions }) = &self.bootstrapped else {
+                let Some(C::Bootstrap { cluster, policy, partitions, .. }) = &self.bootstrapped
+                else {
                     return V::Map(None);
                 };
                 V::Map(Some(Box::new(ClusterMap {
                     cluster: *cluster,
                     epoch: Epoch(self.epoch),
+                    level: self.level().expect("bootstrapped"),
                     policy: *policy,
                     classes: self.classes().expect("bootstrapped"),
                     nodes: self.nodes.clone(),

@@ -1,6 +1,6 @@
 //! What the queries of an index partition mean.
 
-use types::{Content, ObjectHead, Version};
+use types::{BlobId, BlobRef, Content, ObjectHead, Version, WriteIntent};
 
 use super::{
     IndexModel,
@@ -9,8 +9,8 @@ use super::{
 use crate::api::{
     IndexAnswer as A, IndexQuery as Q, IndexView as V,
     index::{
-        ListAfter, ListEntry, ListedObject, ListedPart, ListedVersion, Part, Segment, Upload,
-        VersionEntry, VersionsAfter,
+        ListAfter, ListEntry, ListedObject, ListedPart, ListedVersion, Part, Reference,
+        ReferencedBlob, Segment, Upload, VersionEntry, VersionsAfter,
     },
 };
 
@@ -28,6 +28,8 @@ impl IndexModel {
             | Q::Uploads { bucket, .. }
             | Q::Parts { bucket, .. } => self.closed(*bucket),
             Q::Settled { .. }
+            | Q::Blobs { .. }
+            | Q::Referenced { .. }
             | Q::Garbage { .. }
             | Q::Repairs { .. }
             | Q::Events { .. }
@@ -212,20 +214,16 @@ impl IndexModel {
                 parts.truncate(limit);
                 V::Parts { upload: Box::new(upload.clone()), parts, truncated }
             }
-            Q::Settled { blob, intent } => {
-                let at = (intent.bucket, intent.key.clone());
-                let referenced = match intent.part {
-                    None => self.all(&at).iter().any(|stored| stored.has_blob(*blob)),
-                    Some((upload, number)) => {
-                        let part = self.parts.get(&(at.clone(), upload, number));
-                        let of = part.and_then(|part| blob_of(&part.data));
-                        of.is_some_and(|found| found.id == *blob)
-                            && (self.uploads.contains_key(&(at.clone(), upload))
-                                || self.all(&at).iter().any(|stored| stored.is_from(upload)))
-                    }
-                };
-                V::Settled((referenced || self.now > intent.deadline).then_some(referenced))
+            Q::Settled { blob, intent } => V::Settled(match self.reference(*blob, intent) {
+                Reference::Referenced(_) => Some(true),
+                Reference::Unreferenced => Some(false),
+                Reference::Undecided => None,
+            }),
+            Q::Blobs { asked } => {
+                V::Blobs(asked.iter().map(|(blob, intent)| self.reference(*blob, intent)).collect())
             }
+            // All of it, whatever the limit: how a partition cuts pages is its own affair.
+            Q::Referenced { .. } => V::Referenced { blobs: self.referenced(), next: None },
             Q::Garbage { before, after, limit } => V::Garbage(
                 self.garbage
                     .iter()
@@ -246,6 +244,58 @@ impl IndexModel {
     }
 
     /// All versions of a key.
+    fn reference(&self, blob: BlobId, intent: &WriteIntent) -> Reference {
+        let at = (intent.bucket, intent.key.clone());
+        let found = match intent.part {
+            None => self.all(&at).iter().find_map(|stored| stored.blob_with(blob)),
+            Some((upload, number)) => {
+                let part = self.parts.get(&(at.clone(), upload, number));
+                part.and_then(|part| blob_of(&part.data)).filter(|found| {
+                    found.id == blob
+                        && (self.uploads.contains_key(&(at.clone(), upload))
+                            || self.all(&at).iter().any(|stored| stored.is_from(upload)))
+                })
+            }
+        };
+        match found {
+            Some(blob) => Reference::Referenced(blob),
+            None if self.now > intent.deadline => Reference::Unreferenced,
+            None => Reference::Undecided,
+        }
+    }
+
+    /// Heads, then parts, then other versions.
+    fn referenced(&self) -> Vec<ReferencedBlob> {
+        let intent = |at: &Key, part, made| WriteIntent {
+            bucket: at.0,
+            key: at.1.clone(),
+            part,
+            deadline: made,
+        };
+        let of_version = |at: &Key, stored: &Stored| {
+            let head = stored.object.as_ref()?;
+            let Content::Blob(blob) = &head.content else { return None };
+            Some(ReferencedBlob { blob: blob.clone(), intent: intent(at, None, stored.id.at) })
+        };
+        let mut heads = Vec::new();
+        let mut others = Vec::new();
+        for (at, versions) in &self.versions {
+            for (place, stored) in versions.iter().enumerate() {
+                let is_head = place + 1 == versions.len();
+                if is_head { &mut heads } else { &mut others }.extend(of_version(at, stored));
+            }
+        }
+        let parts = self.parts.iter().filter_map(|((at, upload, number), part)| {
+            let blob = blob_of(&part.data)?;
+            let intent = intent(at, Some((*upload, *number)), part.modified);
+            match self.reference(blob.id, &intent) {
+                Reference::Referenced(_) => Some(ReferencedBlob { blob, intent }),
+                _ => None,
+            }
+        });
+        heads.into_iter().chain(parts).chain(others).collect()
+    }
+
     fn all(&self, at: &Key) -> &[Stored] {
         self.versions.get(at).map(Vec::as_slice).unwrap_or_default()
     }
@@ -273,9 +323,11 @@ impl Stored {
         self.object.as_ref().is_some_and(|head| is_from(head, upload))
     }
 
-    fn has_blob(&self, blob: types::BlobId) -> bool {
-        let content = self.object.as_ref().map(|head| &head.content);
-        matches!(content, Some(Content::Blob(found)) if found.id == blob)
+    fn blob_with(&self, id: BlobId) -> Option<BlobRef> {
+        match &self.object.as_ref()?.content {
+            Content::Blob(found) if found.id == id => Some(found.clone()),
+            _ => None,
+        }
     }
 
     fn listed(&self, key: &str) -> ListedVersion {

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use consensus::KvError;
 use types::{
-    ClusterId, Disk, DiskClass, DiskId, DiskState, DiskUuid, Epoch, ErasurePolicy, InstanceId,
-    Location, Node, NodeId, Partition, PgId, PlacementGroup, Role, StorageClasses,
+    ClusterId, Disk, DiskClass, DiskId, DiskState, DiskUuid, Epoch, ErasurePolicy, FeatureLevel,
+    InstanceId, Location, Node, NodeId, Partition, PgId, PlacementGroup, Role, StorageClasses,
 };
 
 use super::{Apply, query, refused};
@@ -25,6 +25,7 @@ impl Apply<'_> {
         cluster: ClusterId,
         policy: ErasurePolicy,
         partitions: &[Partition],
+        level: FeatureLevel,
     ) -> Result<RootAnswer, KvError> {
         if let Some(known) = rows::get::<ClusterRow>(self.rows, keys::CLUSTER)? {
             if known.cluster != cluster {
@@ -48,7 +49,7 @@ impl Apply<'_> {
             return refused(flaw);
         }
         let classes = StorageClasses::new(policy);
-        rows::put(self.rows, keys::CLUSTER, &ClusterRow { cluster, policy, classes });
+        rows::put(self.rows, keys::CLUSTER, &ClusterRow { cluster, policy, classes, level });
         for partition in partitions {
             rows::put(self.rows, &keys::partition(&partition.start), partition);
         }
@@ -63,7 +64,19 @@ impl Apply<'_> {
         role: Role,
         address: &str,
         location: &Location,
+        level: FeatureLevel,
     ) -> Result<RootAnswer, KvError> {
+        if let Some(ClusterRow { level: used, .. }) = rows::get(self.rows, keys::CLUSTER)?
+            && !level.serves(used)
+        {
+            return refused(format!(
+                "the cluster is at feature level {}, this software knows level {} and can be part of \
+                 clusters of level {} and {0}",
+                used.0,
+                level.0,
+                level.0.saturating_sub(1),
+            ));
+        }
         let known: Option<NodeId> = rows::get(self.rows, &keys::instance(instance))?;
         let id = match (id, known) {
             (Some(id), Some(known)) if id != known => {
@@ -97,9 +110,21 @@ impl Apply<'_> {
             }
             (None, None) => NodeId(self.next(keys::LAST_NODE, CONFIGURED_NODE_MAX + 1)?),
         };
-        let node =
-            Node { id, instance, role, address: address.to_owned(), location: location.clone() };
+        let node = Node {
+            id,
+            instance,
+            role,
+            address: address.to_owned(),
+            location: location.clone(),
+            level,
+        };
         let before: Option<Node> = rows::get(self.rows, &keys::node(id))?;
+        if before.is_none() && known.is_some() {
+            return refused(format!(
+                "node {id} was removed from the cluster: empty its data folder to let it join as a \
+                 new one"
+            ));
+        }
         if let Some(before) = &before
             && before.role != role
         {
@@ -123,7 +148,9 @@ impl Apply<'_> {
         if rows::get::<Node>(self.rows, &keys::node(node))?.is_none() {
             return refused(format!("node {node} is not registered"));
         }
-        let id = match rows::get::<DiskId>(self.rows, &keys::uuid(uuid))? {
+        let known = rows::get::<DiskId>(self.rows, &keys::uuid(uuid))?;
+        let new = known.is_none();
+        let id = match known {
             Some(id) => id,
             None => {
                 let Ok(id) = u32::try_from(self.next(keys::LAST_DISK, 1)?) else {
@@ -134,6 +161,11 @@ impl Apply<'_> {
             }
         };
         let before: Option<Disk> = rows::get(self.rows, &keys::disk(id))?;
+        if before.is_none() && !new {
+            return refused(format!(
+                "disk {id} was removed from the cluster: empty its folder to let it join as a new one"
+            ));
+        }
         let state = before.as_ref().map_or(DiskState::In, |disk| disk.state);
         let disk = Disk { id, uuid, node, capacity_bytes, state, class };
         if before.as_ref() != Some(&disk) {
@@ -166,6 +198,7 @@ impl Apply<'_> {
         policy: ErasurePolicy,
         class: DiskClass,
         groups: &[Vec<DiskId>],
+        existing: u32,
     ) -> Result<RootAnswer, KvError> {
         if rows::get::<ClusterRow>(self.rows, keys::CLUSTER)?.is_none() {
             return refused("the cluster has no identity yet");
@@ -173,9 +206,12 @@ impl Apply<'_> {
         if groups.is_empty() {
             return refused("there is no group to create");
         }
-        let existing = query::groups(self.rows)?;
-        if existing.iter().any(|group| (group.policy, group.class) == (policy, class)) {
-            return refused(format!("policy {policy} already has {class} placement groups"));
+        let of_the_set = |group: &&PlacementGroup| (group.policy, group.class) == (policy, class);
+        let known = query::groups(self.rows)?.iter().filter(of_the_set).count();
+        if u32::try_from(known) != Ok(existing) {
+            return refused(format!(
+                "policy {policy} has {known} {class} placement groups, not {existing}"
+            ));
         }
         for members in groups {
             if members.len() != policy.n() {
@@ -199,7 +235,8 @@ impl Apply<'_> {
                 return refused("there are no placement group ids left");
             };
             let disks = members.clone();
-            let group = PlacementGroup { id, epoch: Epoch(1), policy, class, disks };
+            let group =
+                PlacementGroup { id, epoch: Epoch(1), policy, class, disks, former: Vec::new() };
             rows::put(self.rows, &keys::group(id), &group);
         }
         self.raise_epoch()?;

@@ -2,11 +2,12 @@
 //! [`crate::api::root::RootCommand`]; here is how.
 //!
 //! Reading order: this file (one command from decode to answer), `members` (identity,
-//! nodes, disks, placement groups), `buckets`, `cursors`, [`query`].
+//! nodes, disks, placement groups), `moves` (what changes about them), `buckets`, `cursors`, [`query`].
 
 mod buckets;
 mod cursors;
 mod members;
+mod moves;
 pub mod query;
 
 use bytes::Bytes;
@@ -51,18 +52,26 @@ impl Apply<'_> {
     fn run(&mut self, command: &RootCommand) -> Result<RootAnswer, KvError> {
         use RootCommand as C;
         match command {
-            C::Bootstrap { cluster, policy, partitions } => {
-                self.bootstrap(*cluster, *policy, partitions)
+            C::Bootstrap { cluster, policy, partitions, level } => {
+                self.bootstrap(*cluster, *policy, partitions, *level)
             }
-            C::RegisterNode { id, instance, role, address, location } => {
-                self.register_node(*id, *instance, *role, address, location)
+            C::RegisterNode { id, instance, role, address, location, level } => {
+                self.register_node(*id, *instance, *role, address, location, *level)
             }
+            C::FinaliseLevel { level } => self.finalise_level(*level),
+            C::SetDiskState { disk, state, epoch } => self.set_disk_state(*disk, *state, *epoch),
+            C::MoveMember { group, epoch, rank, to } => {
+                self.move_member(*group, *epoch, *rank, *to)
+            }
+            C::EndMove { group, epoch, rank, disk } => self.end_move(*group, *epoch, *rank, *disk),
+            C::RemoveDisk { disk } => self.remove_disk(*disk),
+            C::RemoveNode { node } => self.remove_node(*node),
             C::RegisterDisk { uuid, node, capacity_bytes, class } => {
                 self.register_disk(*uuid, *node, *capacity_bytes, *class)
             }
             C::SetStorageClasses { classes } => self.set_storage_classes(classes),
-            C::CreateGroups { policy, class, groups } => {
-                self.create_groups(*policy, *class, groups)
+            C::CreateGroups { policy, class, groups, existing } => {
+                self.create_groups(*policy, *class, groups, *existing)
             }
             C::CreateBucket { name, id, initial } => self.create_bucket(name, *id, *initial),
             C::SetBucketConfig { id, kind, name, value } => {

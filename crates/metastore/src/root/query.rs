@@ -66,15 +66,26 @@ pub fn node(rows: &dyn KvRead, node: types::NodeId) -> Result<Option<Node>, KvEr
     rows::get(rows, &root::node(node))
 }
 
+pub(super) fn nodes(rows: &dyn KvRead) -> Result<Vec<Node>, KvError> {
+    all(rows, root::NODES)
+}
+
+pub(super) fn disks(rows: &dyn KvRead) -> Result<Vec<Disk>, KvError> {
+    all(rows, root::DISKS)
+}
+
 pub(super) fn groups(rows: &dyn KvRead) -> Result<Vec<PlacementGroup>, KvError> {
     all(rows, root::GROUPS)
 }
 
 fn map(rows: &dyn KvRead) -> Result<Option<ClusterMap>, KvError> {
-    let Some(ClusterRow { cluster, policy, classes }) = cluster(rows)? else { return Ok(None) };
+    let Some(ClusterRow { cluster, policy, classes, level }) = cluster(rows)? else {
+        return Ok(None);
+    };
     Ok(Some(ClusterMap {
         cluster,
         epoch: epoch(rows)?,
+        level,
         policy,
         classes,
         nodes: all::<Node>(rows, root::NODES)?.into_iter().map(|node| (node.id, node)).collect(),

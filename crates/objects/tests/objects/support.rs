@@ -34,13 +34,13 @@ use objects::{
 };
 use parking_lot::Mutex;
 use platform::{Clock, ManualClock};
-use proto::shards::{Chunk, DiskStat, PutChunks, ShardEntry};
+use proto::shards::{Chunk, DiskStat, PutChunks, ShardEntry, Verified};
 use shardstore::{MemoryStore, ShardStore};
 use types::{
     Attributes, BlobRef, BucketId, BucketSettings, ClusterId, ClusterMap, Condition, Content,
-    DiskClass, DiskId, DiskUuid, ErasurePolicy, GroupId, InstanceId, Location, NodeId, ObjectHead,
-    PgId, Role, ShardId, StorageClass, StorageClasses, StorageProfile, UnixMillis, UploadId,
-    Version, Versioning,
+    DiskClass, DiskId, DiskUuid, ErasurePolicy, FeatureLevel, GroupId, InstanceId, Location,
+    NodeId, ObjectHead, PgId, Role, ShardId, StorageClass, StorageClasses, StorageProfile,
+    UnixMillis, UploadId, Version, Versioning,
 };
 
 /// The time at which every test begins, in milliseconds.
@@ -121,7 +121,12 @@ impl TestCluster {
             encode_apply(&root, &command).expect("the root group applies")
         };
         let cluster = ClusterId::from_bytes([1; 16]);
-        apply(RootCommand::Bootstrap { cluster, policy, partitions: directory });
+        apply(RootCommand::Bootstrap {
+            cluster,
+            policy,
+            partitions: directory,
+            level: FeatureLevel::OURS,
+        });
         let mut ids = Vec::new();
         for number in 0..disks {
             let mut unique = [0; 16];
@@ -132,6 +137,7 @@ impl TestCluster {
                 role: Role::Data,
                 address: format!("127.0.0.1:{}", 1000 + number),
                 location: Location::default(),
+                level: FeatureLevel::OURS,
             }) else {
                 panic!("a data node is registered")
             };
@@ -154,7 +160,8 @@ impl TestCluster {
                 (0..policy.n()).map(|rank| ids[(first + rank) % ids.len()]).collect::<Vec<_>>()
             };
             let groups = (0..ids.len()).map(group).collect();
-            let create = RootCommand::CreateGroups { policy, class: DiskClass::Hot, groups };
+            let create =
+                RootCommand::CreateGroups { policy, class: DiskClass::Hot, groups, existing: 0 };
             assert_eq!(apply(create), RootAnswer::Done);
         }
         let disk = |id: &DiskId| {
@@ -283,7 +290,7 @@ impl TestCluster {
     /// One more group of all disks, for this policy and class.
     pub fn add_group(&self, policy: ErasurePolicy, class: DiskClass) {
         let groups = vec![self.disks.keys().copied().take(policy.n()).collect()];
-        self.root_apply(RootCommand::CreateGroups { policy, class, groups });
+        self.root_apply(RootCommand::CreateGroups { policy, class, groups, existing: 0 });
     }
 
     fn root_apply(&self, command: RootCommand) {
@@ -467,6 +474,15 @@ impl Shards for TestCluster {
     ) -> Result<Vec<ShardEntry>, ShardError> {
         let entries = self.reach(disk)?.store.inventory(after, limit).await;
         entries.map_err(|error| shard_error(disk, error))
+    }
+
+    async fn verify(
+        &self,
+        disk: DiskId,
+        _after: Option<ShardId>,
+        _bytes_max: u64,
+    ) -> Result<Verified, ShardError> {
+        Err(ShardError::Failed { disk, reason: "the object layer does not scrub".into() })
     }
 
     async fn stat(&self, disk: DiskId) -> Result<DiskStat, ShardError> {

@@ -9,7 +9,7 @@ use crate::{
     channel::Channel,
     headers::Scope,
     pb::{self, shards_client::ShardsClient},
-    shards::{Chunk, DiskStat, PutChunks, ShardEntry, ShardService},
+    shards::{Chunk, DiskStat, PutChunks, ShardEntry, ShardService, Verified},
     wire::{MESSAGE_BYTES_MAX, required},
 };
 
@@ -86,6 +86,20 @@ impl ShardService for RemoteShards {
         let timeout = self.bulk.timeouts.inventory;
         let reply = self.bulk.unary(Scope::Cluster, timeout, message, send).await?;
         reply.shards.into_iter().map(ShardEntry::try_from).collect()
+    }
+
+    async fn verify(
+        &self,
+        disk: DiskId,
+        after: Option<ShardId>,
+        bytes_max: u64,
+    ) -> Result<Verified, RpcError> {
+        let message =
+            pb::VerifyRequest { disk: disk.0, after: after.map(pb::ShardId::from), bytes_max };
+        let mut client = client(&self.bulk);
+        let send = |request| async move { client.verify(request).await };
+        let timeout = self.bulk.timeouts.verify;
+        self.bulk.unary(Scope::Cluster, timeout, message, send).await?.try_into()
     }
 
     async fn stat(&self, disk: DiskId) -> Result<DiskStat, RpcError> {

@@ -8,7 +8,7 @@ use types::{DiskId, ShardId};
 use crate::{
     RpcError, RpcErrorKind,
     pb::{self, shards_server::Shards},
-    shards::{INVENTORY_LIMIT_MAX, ShardService},
+    shards::{INVENTORY_LIMIT_MAX, ShardService, VERIFY_BYTES_MAX},
     status::to_status,
     wire::{put_chunks, required, shard_ids},
 };
@@ -72,6 +72,20 @@ impl Shards for Glue {
         let entries = self.0.inventory(DiskId(disk), after, limit).await.map_err(to_status)?;
         let shards = entries.into_iter().map(pb::ShardEntry::from).collect();
         Ok(Response::new(pb::InventoryReply { shards }))
+    }
+
+    async fn verify(
+        &self,
+        request: Request<pb::VerifyRequest>,
+    ) -> Result<Response<pb::VerifyReply>, Status> {
+        let pb::VerifyRequest { disk, after, bytes_max } = request.into_inner();
+        if bytes_max > VERIFY_BYTES_MAX {
+            let message = format!("verifying {bytes_max} bytes; at most {VERIFY_BYTES_MAX}");
+            return Err(to_status(RpcError::new(RpcErrorKind::Invalid, message)));
+        }
+        let after = after.map(ShardId::try_from).transpose().map_err(to_status)?;
+        let verified = self.0.verify(DiskId(disk), after, bytes_max).await.map_err(to_status)?;
+        Ok(Response::new(verified.into()))
     }
 
     async fn stat(

@@ -235,6 +235,20 @@ impl ShardService for Echo {
         self.outcome(vec![first, second])
     }
 
+    async fn verify(
+        &self,
+        disk: DiskId,
+        after: Option<ShardId>,
+        bytes_max: u64,
+    ) -> Result<Verified, RpcError> {
+        self.outcome(Verified {
+            shards: disk.0.into(),
+            bytes: bytes_max,
+            bad: vec![entry()],
+            next: after,
+        })
+    }
+
     async fn stat(&self, _disk: DiskId) -> Result<DiskStat, RpcError> {
         self.outcome(stat())
     }

@@ -15,7 +15,9 @@ use metastore::{
 use proto::shards::ShardService;
 use shardstore::{DataNode, Limits, OpenError, RocksStore, Settings, format::Format};
 use tokio_util::sync::CancellationToken;
-use types::{ClusterId, DiskClass, DiskId, DiskUuid, InstanceId, Location, NodeId, Role};
+use types::{
+    ClusterId, DiskClass, DiskId, DiskUuid, FeatureLevel, InstanceId, Location, NodeId, Role,
+};
 use uuid::Uuid;
 
 use super::clock;
@@ -148,6 +150,7 @@ impl Registration {
             role: self.role,
             address: self.address.clone(),
             location: self.location.clone(),
+            level: FeatureLevel::OURS,
         };
         match patiently(metadata, command).await? {
             RootAnswer::Node(id) => Ok(id),
