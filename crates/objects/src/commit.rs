@@ -22,7 +22,7 @@ use crate::{
 /// Bytes that are durable (or inline) and not yet referenced.
 pub(crate) enum StoredContent {
     Inline(Bytes),
-    Blob(StoredBlob),
+    Blob(Box<StoredBlob>),
 }
 
 impl StoredContent {

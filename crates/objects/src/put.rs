@@ -110,7 +110,7 @@ impl Objects {
         let digests = source.body.finish()?;
         let size = source.taken;
         let blob = upload.finish().await?;
-        Ok(Stored { size, digests, content: StoredContent::Blob(blob) })
+        Ok(Stored { size, digests, content: StoredContent::Blob(Box::new(blob)) })
     }
 }
 

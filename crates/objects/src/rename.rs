@@ -100,7 +100,7 @@ impl Objects {
             Content::Blob(blob) => {
                 let class = head.attributes.class;
                 let (stored, _) = self.copy_blob(blob, None, reading, &target, class).await?;
-                StoredContent::Blob(stored)
+                StoredContent::Blob(Box::new(stored))
             }
             Content::Inline(bytes) => StoredContent::Inline(bytes.clone()),
             Content::Parts { .. } => {
@@ -223,7 +223,7 @@ impl Copy {
                 let class = head.attributes.class;
                 let copied =
                     self.objects.copy_blob(&blob, Some(from), reading, &target, class).await?;
-                (StoredContent::Blob(copied.0), copied.1.md5)
+                (StoredContent::Blob(Box::new(copied.0)), copied.1.md5)
             }
         };
         let (objects, new) = (self.objects.clone(), new(md5));

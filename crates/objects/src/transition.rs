@@ -174,7 +174,7 @@ impl Objects {
                 write,
                 deadline,
             };
-            let content = StoredContent::Blob(stored);
+            let content = StoredContent::Blob(Box::new(stored));
             objects
                 .commit_content(&target, content, command, |answer| match answer {
                     IndexAnswer::Done => Ok(()),

@@ -1,7 +1,9 @@
 //! The seam to time: everything that asks for the time or makes an id asks here, so that tests and
-//! the simulator decide what the answer is. And [`folder`]s that outlast a power cut.
+//! the simulator decide what the answer is. And [`folder`]s that outlast a power cut, and [`planted`] bugs.
 
 mod clock;
 pub mod folder;
+mod plant;
 
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use plant::planted;
