@@ -10,7 +10,7 @@ import urllib.request
 from pathlib import Path
 
 from . import network
-from .layout import ADMIN_PORT, ALL, BALANCER, BY_NAME, GATEWAYS, META, NODES, S3_PORT, Node
+from .layout import ADMIN_PORT, ALL, BALANCER, BY_NAME, GATEWAYS, META, NODES, S3_PORT, SPARES, Node
 from .process import Process, wait_until
 from .settings import load_secrets, node_config, write_private
 
@@ -66,7 +66,7 @@ class Cluster:
         self.check_machine()
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         network.create()
-        for node in ALL:
+        for node in [*NODES, BALANCER]:
             self.start(node.name)
         self.wait_healthy(wait_seconds)
 
@@ -100,15 +100,16 @@ class Cluster:
 
     def down(self, delete: bool = False) -> None:
         """Stops everything and removes the network; the folder goes too if asked."""
-        self.stop(*(node.name for node in reversed(NODES)))
+        self.stop(*(node.name for node in reversed([*NODES, *SPARES])))
         self.kill(BALANCER.name)
         network.destroy()
         if delete:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def status(self) -> list[tuple[Node, int | None, str]]:
-        """Each node, its pid, and what its readiness check says."""
-        return [(node, self.processes[node.name].pid(), self._health(node)) for node in ALL]
+        """Each node, its pid, and what its readiness check says; spare ones only where they run."""
+        pids = [(node, self.processes[node.name].pid()) for node in ALL]
+        return [(node, pid, self._health(node)) for node, pid in pids if pid or node not in SPARES]
 
     def admin_status(self) -> dict:
         """What `shardlake admin status` knows of the cluster; nothing while nobody answers."""

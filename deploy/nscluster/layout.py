@@ -38,7 +38,12 @@ DATA = _nodes("data", 6, 20)
 GATEWAYS = _nodes("gateway", GATEWAY_COUNT, 30)
 BALANCER = Node("balancer", "balancer", 1, f"{SUBNET}.2")
 
+# Nodes that a growing cluster can take in; `up` leaves them alone, `start` starts them.
+SPARE_META = [Node(f"meta-{i}", "meta", i, f"{SUBNET}.{10 + i}") for i in range(4, 7)]
+SPARE_DATA = [Node(f"data-{i}", "data", i, f"{SUBNET}.{20 + i}") for i in range(7, 10)]
+SPARES = [*SPARE_META, *SPARE_DATA]
+
 # In the order in which they are started.
 NODES = [*META, *DATA, *GATEWAYS]
-ALL = [*NODES, BALANCER]
+ALL = [*NODES, *SPARES, BALANCER]
 BY_NAME = {node.name: node for node in ALL}

@@ -5,7 +5,7 @@ import os
 import secrets
 from pathlib import Path
 
-from .layout import ADMIN_PORT, META, NODE_PORT, S3_PORT, Node
+from .layout import ADMIN_PORT, META, NODE_PORT, S3_PORT, SPARE_META, Node
 
 
 def write_private(path: Path, text: str) -> None:
@@ -42,6 +42,8 @@ def _toml(sections: dict[str, dict[str, object]]) -> str:
 
 def node_config(node: Node, folder: Path, keys: dict[str, str], extra: dict[str, dict[str, object]]) -> str:
     """The configuration file of one node, whose own files lie in `folder`."""
+    # A metadata node that joins later names itself too.
+    known = [*META, node] if node in SPARE_META else META
     sections: dict[str, dict[str, object]] = {
         "cluster": {
             "name": "lake",
@@ -50,7 +52,7 @@ def node_config(node: Node, folder: Path, keys: dict[str, str], extra: dict[str,
             "partitions": 4,
             "initial_disks": 6,
             "domain": "node",
-            "meta": [f"{meta.index}@{meta.address}:{NODE_PORT}" for meta in META],
+            "meta": [f"{meta.index}@{meta.address}:{NODE_PORT}" for meta in known],
         },
         "node": {
             "data": str(folder / "data"),
