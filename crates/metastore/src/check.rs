@@ -434,7 +434,7 @@ impl Check for RootCommand {
 impl Check for RootQuery {
     fn check(&self) -> Result<(), String> {
         match self {
-            Self::Map => Ok(()),
+            Self::Map | Self::Workers => Ok(()),
             Self::Bucket { name } | Self::Cursor { worker: name } => marker_is_allowed(name),
             Self::BucketConfigs { after, .. } => {
                 marker_is_allowed(after.as_deref().unwrap_or_default())

@@ -20,7 +20,10 @@ use tokio::sync::Semaphore;
 use types::{ClusterMap, Epoch, GroupId, NodeId};
 
 use crate::{
-    api::{self, IndexCommand, IndexQuery, RootCommand, RootQuery, RootView, VERSION},
+    api::{
+        self, IndexCommand, IndexQuery, RootCommand, RootQuery, RootView, VERSION,
+        root::WORKERS_BYTES_MAX,
+    },
     check::{Check, Scope},
     heartbeat::{HeartbeatReport, Heartbeats},
     index, root,
@@ -39,8 +42,12 @@ pub struct MetaNode {
     groups: RwLock<BTreeMap<GroupId, Arc<dyn ConsensusGroup>>>,
     applied: RwLock<Arc<AppliedMap>>,
     heartbeats: Heartbeats,
+    workers: RwLock<Option<Arc<ListWorkers>>>,
     queries: Semaphore,
 }
+
+/// What lists the background workers of this process, see [`RootView::Workers`].
+type ListWorkers = dyn Fn() -> Bytes + Send + Sync;
 
 /// The cluster map at an applied index of this node's root replica.
 struct AppliedMap {
@@ -61,6 +68,7 @@ impl MetaNode {
             groups: RwLock::new(groups),
             applied: RwLock::new(Arc::new(AppliedMap { index: 0, map: None })),
             heartbeats: Heartbeats::default(),
+            workers: RwLock::default(),
             queries: Semaphore::new(QUERIES_MAX),
         }
     }
@@ -83,6 +91,11 @@ impl MetaNode {
     /// Whether this node leads the root group, as far as it knows.
     pub fn leads_root(&self) -> bool {
         self.group(GroupId::ROOT).is_some_and(|root| root.status().leader == Some(self.node))
+    }
+
+    /// Lets everybody see this process's background workers while it leads the root group.
+    pub fn show_workers(&self, list: impl Fn() -> Bytes + Send + Sync + 'static) {
+        *self.workers.write() = Some(Arc::new(list));
     }
 
     /// The replica to ask. Another node may host the group, so the caller tries that.
@@ -154,13 +167,25 @@ impl MetaNode {
         Ok(())
     }
 
+    fn list_workers(&self) -> Result<Option<Bytes>, RpcError> {
+        let Some(list) = self.workers.read().clone() else { return Ok(None) };
+        let list = list();
+        if list.len() > WORKERS_BYTES_MAX {
+            let message = format!("the list of workers has {} bytes", list.len());
+            return Err(RpcError::new(RpcErrorKind::Failed, message));
+        }
+        Ok(Some(list))
+    }
+
     async fn query_root(&self, query: RootQuery) -> Result<RootView, RpcError> {
         let root = self.hosted(GroupId::ROOT)?;
         root.read_barrier().await.map_err(rpc_error)?;
         let term = root.status().term;
         let mut view = read(root, move |rows| root::evaluate(rows, &query)).await?;
-        if let RootView::Map(Some(map)) = &mut view {
-            self.heartbeats.fill(term, self.clock.now_ms(), map);
+        match &mut view {
+            RootView::Map(Some(map)) => self.heartbeats.fill(term, self.clock.now_ms(), map),
+            RootView::Workers(list) => *list = self.list_workers()?,
+            _ => {}
         }
         Ok(view)
     }

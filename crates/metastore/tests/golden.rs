@@ -671,7 +671,7 @@ fn root_messages() {
     ];
     check("root_answers.v1.hex", all, name, answers);
 
-    let (all, name) = variants!(RootQuery: Map Bucket Cursor BucketConfigs Buckets);
+    let (all, name) = variants!(RootQuery: Map Bucket Cursor BucketConfigs Buckets Workers);
     let configs = |kind, after| RootQuery::BucketConfigs { id: BUCKET, kind, after, limit: 9 };
     let queries = vec![
         RootQuery::Map,
@@ -680,6 +680,7 @@ fn root_messages() {
         configs(ConfigKind::Tagging, None),
         configs(ConfigKind::Website, Some("name".into())),
         RootQuery::Buckets { prefix: "l".into(), after: Some("logs".into()), limit: 1000 },
+        RootQuery::Workers,
     ];
     check("root_queries.v1.hex", all, name, queries);
 
@@ -723,7 +724,7 @@ fn root_messages() {
         down: [DiskId(7)].into(),
         used_bytes: [(DiskId(7), 1 << 40)].into(),
     };
-    let (all, name) = variants!(RootView: Map Bucket Cursor BucketConfigs Buckets);
+    let (all, name) = variants!(RootView: Map Bucket Cursor BucketConfigs Buckets Workers);
     let views = vec![
         RootView::Map(None),
         RootView::Map(Some(Box::new(map))),
@@ -735,6 +736,8 @@ fn root_messages() {
             truncated: true,
         },
         RootView::Buckets { buckets: vec![bucket], truncated: true },
+        RootView::Workers(None),
+        RootView::Workers(Some(Bytes::from_static(b"[]"))),
     ];
     check("root_views.v1.hex", all, name, views);
 }

@@ -14,7 +14,7 @@ use metastore::{
         self, IndexAnswer, IndexCommand, IndexQuery, IndexView, RootAnswer, RootCommand, RootQuery,
         RootView,
         index::{BucketChange, Data, ObjectUpdate, Origin, Renamed},
-        root::{BUCKET_CONFIG_BYTES_MAX, ConfigKind},
+        root::{BUCKET_CONFIG_BYTES_MAX, ConfigKind, WORKERS_BYTES_MAX},
     },
     bootstrap,
     controller::{ControllerError, Step},
@@ -162,6 +162,23 @@ async fn a_command_is_applied_and_a_query_sees_it() {
     assert_eq!(api::decode::<IndexView>(&view).unwrap(), IndexView::Object(None));
     let view = cluster.node.query(group, epoch, head(BucketId(4))).await.unwrap();
     assert_eq!(api::decode::<IndexView>(&view).unwrap(), IndexView::BucketNotOpen);
+}
+
+#[tokio::test]
+async fn the_leader_shows_its_workers_and_nobody_else_does() {
+    let cluster = Cluster::bootstrapped().await;
+    let query = api::encode(&RootQuery::Workers);
+    let ask = || async {
+        let view = cluster.node.query(ROOT, Epoch(0), query.clone()).await;
+        view.map(|view| api::decode::<RootView>(&view).unwrap()).map_err(|error| error.kind)
+    };
+    assert_eq!(ask().await, Ok(RootView::Workers(None)));
+    cluster.node.show_workers(|| Bytes::from_static(b"list"));
+    assert_eq!(ask().await, Ok(RootView::Workers(Some(Bytes::from_static(b"list")))));
+    cluster.node.show_workers(|| Bytes::from(vec![0; WORKERS_BYTES_MAX + 1]));
+    assert_eq!(ask().await, Err(RpcErrorKind::Failed));
+    cluster.root.set_leader(None);
+    assert!(matches!(ask().await, Err(RpcErrorKind::NotLeader { .. })));
 }
 
 #[tokio::test]

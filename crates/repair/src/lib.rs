@@ -1,16 +1,18 @@
 //! Background workers: what keeps the promises that no request waits for.
 //!
 //! Reading order: [`worker`] (what a worker is, and the registry that runs them),
-//! [`progress`] (how far one is), then the workers: [`gc`] (deleted blobs become free
+//! [`progress`] (how far one is), [`control`] (what operators say to them), then the workers: [`gc`] (deleted blobs become free
 //! bytes), [`orphans`] (shards whose commit never came), [`missing`] (shards that a blob lacks, by
 //! its repair row or a reader's hint),
 //! [`lifecycle`] (versions and uploads that their bucket's rules end or move), [`restores`]
 //! (archived objects that become readable, and cease to be), [`inventory`] (lists of buckets),
-//! [`events`] (who is told of changes).
+//! [`events`] (who is told of changes). [`check`] is no worker: it proves redundancy when asked.
 //!
 //! Adding durability needs one trigger; destroying anything needs the word of the index
 //! partition that could reference it.
 
+pub mod check;
+pub mod control;
 pub mod error;
 pub mod events;
 pub mod gc;
@@ -25,6 +27,7 @@ mod saved;
 pub mod settings;
 pub mod worker;
 
+pub use control::Obeyed;
 pub use error::Error;
 pub use events::EventDeliverer;
 pub use gc::GarbageCollector;
@@ -42,7 +45,8 @@ pub use worker::{Step, Worker, WorkerState, WorkerStatus, Workers};
 /// processes may run them, since each step can be repeated, but at most one of them with
 /// [`Settings::sole_repairer`].
 pub fn start(objects: &Objects, settings: &Settings) -> Workers {
-    let workers = Workers::new(settings.throttle_percent);
+    let obeyed = Obeyed::new(objects.metadata().clone());
+    let workers = Workers::obeying(settings.throttle_percent, obeyed);
     workers.spawn(EventDeliverer::new(objects.clone(), &settings.events));
     workers.spawn(GarbageCollector::new(objects.clone(), settings.clone()));
     workers.spawn(InventoryWorker::new(objects.clone(), settings));

@@ -1,4 +1,7 @@
 //! What a background job is, and the registry that runs, throttles, lists and stops them.
+//!
+//! A registry of a cluster's process obeys what operators have said ([`crate::control`]): its
+//! workers begin once that is known, and go by what changes later.
 
 use std::{
     collections::BTreeMap,
@@ -9,9 +12,16 @@ use std::{
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use serde::Serialize;
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinHandle,
+};
 
-use crate::{Error, Progress, metrics};
+use crate::{
+    Error, Progress,
+    control::{LOOK, Obeyed},
+    metrics,
+};
 
 /// The first rest after a failed step; it doubles with each further failure.
 const BACK_OFF_MIN: Duration = Duration::from_secs(1);
@@ -63,8 +73,24 @@ pub enum WorkerState {
     Idle,
     /// Resting after an error.
     BackingOff,
-    /// Stopped by request.
+    /// Held by an operator, until he lets it start again.
     Cancelled,
+}
+
+impl WorkerState {
+    /// All of them.
+    pub const ALL: [WorkerState; 4] =
+        [Self::Working, Self::Idle, Self::BackingOff, Self::Cancelled];
+
+    /// Its name in lists and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Working => "working",
+            Self::Idle => "idle",
+            Self::BackingOff => "backing_off",
+            Self::Cancelled => "cancelled",
+        }
+    }
 }
 
 /// A line of the list of workers.
@@ -90,10 +116,23 @@ pub struct WorkerStatus {
     pub last_error: Option<String>,
 }
 
+/// What a worker is to do besides its work.
 #[derive(Clone, Copy)]
 struct Control {
     throttle_percent: u32,
+    /// The throttle where no operator has said another.
+    usual_percent: u32,
+    /// What operators have said is not known yet.
+    waits: bool,
     cancelled: bool,
+    /// The process ends, or another worker has taken its place.
+    ended: bool,
+}
+
+impl Control {
+    fn stops(&self) -> bool {
+        self.waits || self.cancelled || self.ended
+    }
 }
 
 struct Entry {
@@ -104,23 +143,36 @@ struct Entry {
 
 /// The workers of this process. One worker a name.
 pub struct Workers {
-    entries: Mutex<BTreeMap<&'static str, Entry>>,
+    entries: Arc<Entries>,
     throttle_percent: u32,
+    obeying: Option<JoinHandle<()>>,
+    /// Wakes the task that obeys: there is a worker that knows nothing yet.
+    spawned: Arc<Notify>,
 }
 
 impl Workers {
-    /// A registry without workers; new ones begin with this throttle.
+    /// A registry without workers that only this process controls; new ones begin at once, with
+    /// this throttle.
     pub fn new(throttle_percent: u32) -> Self {
-        Self { entries: Mutex::default(), throttle_percent }
+        Self { entries: Arc::default(), throttle_percent, obeying: None, spawned: Arc::default() }
     }
 
-    /// Runs a worker until it is cancelled. A worker of the same name is replaced: it is
-    /// cancelled, and ends after its step.
+    /// A registry whose workers do what operators say. They begin once that is known.
+    pub fn obeying(throttle_percent: u32, obeyed: Obeyed) -> Self {
+        let mut workers = Self::new(throttle_percent);
+        let (entries, spawned) = (workers.entries.clone(), workers.spawned.clone());
+        workers.obeying = Some(tokio::spawn(obey(entries, spawned, obeyed)));
+        workers
+    }
+
+    /// Runs a worker until the registry is shut down. A worker of the same name is replaced: it
+    /// ends after its step.
     pub fn spawn(&self, worker: impl Worker) {
         let name = worker.name();
+        let waits = self.obeying.is_some();
         let status = Arc::new(Mutex::new(WorkerStatus {
             name,
-            state: WorkerState::Working,
+            state: if waits { WorkerState::Idle } else { WorkerState::Working },
             done: 0,
             rate_per_s: 0.0,
             detail: String::new(),
@@ -129,13 +181,19 @@ impl Workers {
             errors: 0,
             last_error: None,
         }));
-        let (control, controlled) =
-            watch::channel(Control { throttle_percent: self.throttle_percent, cancelled: false });
+        let (control, controlled) = watch::channel(Control {
+            throttle_percent: self.throttle_percent,
+            usual_percent: self.throttle_percent,
+            waits,
+            cancelled: false,
+            ended: false,
+        });
         let run = Run { status: Arc::clone(&status), control: controlled, working: Duration::ZERO };
         let task = tokio::spawn(run.run(Box::new(worker)));
         if let Some(replaced) = self.entries.lock().insert(name, Entry { status, control, task }) {
-            replaced.control.send_modify(|control| control.cancelled = true);
+            replaced.control.send_modify(|control| control.ended = true);
         }
+        self.spawned.notify_one();
     }
 
     /// All workers, by name.
@@ -146,26 +204,27 @@ impl Workers {
     /// Sets a worker's rest after each step, in per cent of the step's time. False if there
     /// is no such worker.
     pub fn throttle(&self, name: &str, percent: u32) -> bool {
-        self.control(name, |control| control.throttle_percent = percent)
+        control(&self.entries, name, |control| control.throttle_percent = percent)
     }
 
-    /// Stops a worker after its current step. False if there is no such worker.
+    /// Holds a worker after its current step. False if there is no such worker.
     pub fn cancel(&self, name: &str) -> bool {
-        self.control(name, |control| control.cancelled = true)
+        control(&self.entries, name, |control| control.cancelled = true)
     }
 
-    fn control(&self, name: &str, change: impl FnOnce(&mut Control)) -> bool {
-        let entries = self.entries.lock();
-        let Some(entry) = entries.get(name) else { return false };
-        entry.control.send_modify(change);
-        true
+    /// Lets a worker that is held go on. False if there is no such worker.
+    pub fn resume(&self, name: &str) -> bool {
+        control(&self.entries, name, |control| control.cancelled = false)
     }
 
     /// Stops all workers; waits a little for their current steps, then drops those.
     pub async fn shutdown(&self) {
+        if let Some(obeying) = &self.obeying {
+            obeying.abort();
+        }
         let entries = std::mem::take(&mut *self.entries.lock());
         for entry in entries.values() {
-            entry.control.send_modify(|control| control.cancelled = true);
+            entry.control.send_modify(|control| control.ended = true);
         }
         let until = tokio::time::Instant::now() + SHUTDOWN_GRACE;
         for (name, mut entry) in entries {
@@ -174,7 +233,48 @@ impl Workers {
                 Ok(Err(error)) => tracing::error!(worker = name, %error, "a worker has failed"),
                 Err(_) => entry.task.abort(),
             }
+            metrics::gone(name);
         }
+    }
+}
+
+impl Drop for Workers {
+    /// The workers end with their registry: each sees that its control is gone.
+    fn drop(&mut self) {
+        if let Some(obeying) = &self.obeying {
+            obeying.abort();
+        }
+    }
+}
+
+type Entries = Mutex<BTreeMap<&'static str, Entry>>;
+
+fn control(entries: &Entries, name: &str, change: impl FnOnce(&mut Control)) -> bool {
+    let entries = entries.lock();
+    let Some(entry) = entries.get(name) else { return false };
+    entry.control.send_modify(change);
+    true
+}
+
+/// Passes on to the workers what operators say, for as long as the registry is there.
+async fn obey(entries: Arc<Entries>, spawned: Arc<Notify>, mut obeyed: Obeyed) {
+    loop {
+        let names: Vec<&'static str> = entries.lock().keys().copied().collect();
+        match obeyed.look(&names).await {
+            Ok(said) => {
+                for (name, wish) in said {
+                    control(&entries, name, |control| {
+                        control.throttle_percent =
+                            wish.throttle_percent.unwrap_or(control.usual_percent);
+                        control.cancelled = wish.cancelled;
+                        control.waits = false;
+                    });
+                }
+            }
+            // The workers could do little now either.
+            Err(error) => tracing::debug!(%error, "what operators say to workers is not known"),
+        }
+        let _ = tokio::time::timeout(LOOK, spawned.notified()).await;
     }
 }
 
@@ -187,7 +287,7 @@ struct Run {
 
 impl Run {
     async fn run(mut self, mut worker: Box<dyn Worker>) {
-        while !self.control.borrow().cancelled {
+        while self.may_go_on().await {
             self.set(WorkerState::Working);
             let began = Instant::now();
             let result = worker.work().await;
@@ -199,7 +299,7 @@ impl Run {
                     self.set(WorkerState::Idle);
                     tokio::select! {
                         () = worker.wait_for_work() => {}
-                        () = cancelled(&mut self.control) => {}
+                        () = stopped(&mut self.control) => {}
                     }
                 }
                 Err(_) => self.back_off().await,
@@ -208,10 +308,24 @@ impl Run {
         self.set(WorkerState::Cancelled);
     }
 
+    /// False at the end. Waits while the worker is held.
+    async fn may_go_on(&mut self) -> bool {
+        let now = *self.control.borrow();
+        if now.cancelled && !now.ended {
+            self.set(WorkerState::Cancelled);
+        }
+        match self.control.wait_for(|control| control.ended || !control.stops()).await {
+            Ok(control) => !control.ended,
+            // The registry is gone.
+            Err(_) => false,
+        }
+    }
+
     fn set(&self, state: WorkerState) {
         let mut status = self.status.lock();
         status.state = state;
         status.throttle_percent = self.control.borrow().throttle_percent;
+        metrics::state(&status);
     }
 
     fn note(&mut self, worker: &dyn Worker, result: &Result<Step, Error>, took: Duration) {
@@ -246,7 +360,7 @@ impl Run {
         }
         tokio::select! {
             () = tokio::time::sleep(rest) => {}
-            () = cancelled(&mut self.control) => {}
+            () = stopped(&mut self.control) => {}
         }
     }
 
@@ -256,14 +370,14 @@ impl Run {
         let rest = BACK_OFF_MIN.saturating_mul(1 << failures).min(BACK_OFF_MAX);
         tokio::select! {
             () = tokio::time::sleep(rest) => {}
-            () = cancelled(&mut self.control) => {}
+            () = stopped(&mut self.control) => {}
         }
     }
 }
 
-/// Returns when the worker is cancelled, or its registry is gone.
-async fn cancelled(control: &mut watch::Receiver<Control>) {
-    let _ = control.wait_for(|control| control.cancelled).await;
+/// Returns when the worker is held or ended, or its registry is gone.
+async fn stopped(control: &mut watch::Receiver<Control>) {
+    let _ = control.wait_for(Control::stops).await;
 }
 
 #[cfg(test)]
@@ -354,6 +468,10 @@ mod tests {
         assert_eq!(status.throttle_percent, 300);
         assert!(workers.cancel("scripted"));
         until(&workers, |status| status.state == WorkerState::Cancelled).await;
+        script.send(Ok(Step::Idle)).await.expect("it runs");
+        assert!(workers.resume("scripted"));
+        let status = until(&workers, |status| status.state == WorkerState::Idle).await;
+        assert_eq!((status.done, status.throttle_percent), (7, 300), "it goes on where it was");
         workers.shutdown().await;
         assert!(workers.list().is_empty());
     }

@@ -199,6 +199,9 @@ pub const BUCKET_CONFIG_BYTES_MAX: usize = (1 << 20) - 4096;
 /// The longest cursor of a background worker, in bytes.
 pub const CURSOR_BYTES_MAX: usize = 8192;
 
+/// The longest list of background workers that is passed on, in bytes.
+pub const WORKERS_BYTES_MAX: usize = 1 << 20;
+
 /// The longest name of a document or a background worker, in bytes.
 pub const CONFIG_NAME_BYTES_MAX: usize = 64;
 
@@ -278,6 +281,9 @@ pub enum RootQuery {
         /// At most so many.
         limit: u32,
     },
+    /// What the leader's background workers are doing: its soft state, not replicated. Answer:
+    /// `Workers`.
+    Workers,
 }
 
 /// The answer to a root query.
@@ -303,4 +309,6 @@ pub enum RootView {
         /// Whether more follow.
         truncated: bool,
     },
+    /// The list in the leader's own form, at most [`WORKERS_BYTES_MAX`]; `None`: it runs none.
+    Workers(Option<Bytes>),
 }

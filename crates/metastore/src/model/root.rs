@@ -363,6 +363,7 @@ impl RootModel {
                 buckets.truncate(limit);
                 V::Buckets { buckets, truncated }
             }
+            Q::Workers => V::Workers(None),
         }
     }
 }

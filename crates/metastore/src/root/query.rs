@@ -21,7 +21,7 @@ pub const CONFIGS_PAGE_MAX: u32 = 100;
 /// A page of documents ends once it has so many bytes, so that it fits into a message.
 pub const CONFIG_PAGE_BYTES_MAX: usize = 4 << 20;
 
-/// The answer to a query. The map comes without the leader's soft state.
+/// The answer to a query, without the leader's soft state.
 pub fn evaluate(rows: &dyn KvRead, query: &RootQuery) -> Result<RootView, KvError> {
     match query {
         RootQuery::Map => Ok(RootView::Map(map(rows)?.map(Box::new))),
@@ -38,6 +38,7 @@ pub fn evaluate(rows: &dyn KvRead, query: &RootQuery) -> Result<RootView, KvErro
             let limit = (*limit).clamp(1, BUCKETS_PAGE_MAX) as usize;
             buckets(rows, prefix, after.as_deref(), limit)
         }
+        RootQuery::Workers => Ok(RootView::Workers(None)),
     }
 }
 

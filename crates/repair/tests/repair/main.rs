@@ -1,12 +1,16 @@
 //! The workers over a cluster in memory, step by step: no timers, no races.
 
+mod checking;
 mod collecting;
+mod controlling;
 mod delivering;
 mod expiring;
+mod interposed;
 mod listing;
 mod receiver;
 mod repairing;
 mod running;
+mod silent;
 mod sweeping;
 mod transitions;
 
