@@ -199,19 +199,21 @@ impl Disk {
         bytes_max: u64,
     ) -> Result<Verified, RpcError> {
         let mut verified = Verified::default();
+        let mut looked_at = 0;
         loop {
             let page = self.inventory(after, VERIFY_PAGE).await?;
             let at_end = page.len() < VERIFY_PAGE as usize;
             for entry in page {
-                let Some(stripes) = entry.stripes else { continue };
-                if !self.is_intact(entry.shard, stripes).await? {
-                    verified.bad.push(entry.clone());
-                }
-                verified.shards += 1;
-                verified.bytes += entry.bytes;
                 after = Some(entry.shard);
-                if verified.bytes >= bytes_max || verified.shards >= u64::from(INVENTORY_LIMIT_MAX)
-                {
+                looked_at += 1;
+                if let Some(stripes) = entry.stripes {
+                    verified.shards += 1;
+                    verified.bytes += entry.bytes;
+                    if !self.is_intact(entry.shard, stripes).await? {
+                        verified.bad.push(entry);
+                    }
+                }
+                if verified.bytes >= bytes_max || looked_at >= INVENTORY_LIMIT_MAX {
                     return Ok(Verified { next: after, ..verified });
                 }
             }
@@ -221,7 +223,8 @@ impl Disk {
         }
     }
 
-    /// Whether every chunk of a shard is what was written, or the shard was deleted meanwhile.
+    /// Whether every chunk of a shard is what was written, or the shard was deleted meanwhile. A
+    /// chunk that the disk cannot read is lost like one that it reads wrong.
     async fn is_intact(&self, shard: ShardId, stripes: u32) -> Result<bool, RpcError> {
         for stripe in 0..stripes {
             match self.read(shard, stripe).await {
@@ -229,7 +232,11 @@ impl Disk {
                 Err(error) if error.kind == RpcErrorKind::NotFound => {
                     return Ok(!self.has(shard).await?);
                 }
-                Err(error) if error.kind == RpcErrorKind::Corrupt => return Ok(false),
+                Err(error)
+                    if matches!(error.kind, RpcErrorKind::Corrupt | RpcErrorKind::Failed) =>
+                {
+                    return Ok(false);
+                }
                 Err(error) => return Err(error),
             }
         }

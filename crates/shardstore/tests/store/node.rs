@@ -52,6 +52,39 @@ async fn calls_reach_their_disk_and_errors_keep_their_kind() {
     assert!(!stat.writable && stat.readable, "a disk that failed writing still reads");
 }
 
+/// Step by step over more shards than a page has: those that were never sealed are passed over, bad
+/// ones are named, and each is looked at once.
+#[tokio::test]
+async fn a_disk_verifies_what_it_holds() {
+    let node = node(Limits::default());
+    let store = MemoryStore::default();
+    node.add(DISK, Arc::new(store.clone()));
+    for number in 0..900 {
+        let is_sealed = !(100..800).contains(&number);
+        node.put(DISK, put(shard(number, 0), 0, &[100, 50], is_sealed)).await.expect("is stored");
+    }
+    let bad = [3, 99, 850].map(|number| shard(number, 0));
+    for (shard, stripe) in bad.iter().zip([0, 1, 1]) {
+        assert!(store.flip_bit(*shard, stripe, 5));
+    }
+    for bytes_max in [1, 1000, u64::MAX] {
+        let (mut after, mut shards, mut bytes, mut found) = (None, 0, 0, Vec::new());
+        loop {
+            let step = node.verify(DISK, after, bytes_max).await.expect("it reads");
+            assert!(step.bytes < bytes_max.saturating_add(150), "{step:?}");
+            shards += step.shards;
+            bytes += step.bytes;
+            found.extend(step.bad.into_iter().map(|entry| entry.shard));
+            assert!(step.next.is_none() || step.next > after, "it gets on");
+            match step.next {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+        }
+        assert_eq!((shards, bytes, found.as_slice()), (200, 200 * 150, bad.as_slice()));
+    }
+}
+
 #[tokio::test]
 async fn a_disk_that_did_not_open_says_so() {
     let node = node(Limits::default());
