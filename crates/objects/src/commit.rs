@@ -8,13 +8,15 @@ use metastore::api::{
     root::Bucket,
 };
 use types::{
-    Attributes, BucketId, Checksum, Condition, ETag, ObjectHead, UnixMillis, UploadId, WriteIntent,
+    Attributes, BlobRef, BucketId, Checksum, Condition, ETag, ObjectHead, UnixMillis, UploadId,
+    WriteIntent,
 };
 
 use crate::{
     Error, Objects,
     error::metadata_error,
     gate::{Closed, GATE_TRIES_MAX, gate_moves, unexpected},
+    hints::RepairHint,
     upload::StoredBlob,
     write::BlobWriter,
 };
@@ -162,9 +164,11 @@ impl Objects {
         command: impl Fn(BucketId) -> IndexCommand,
         accept: impl FnOnce(IndexAnswer) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let mut writer = match content {
-            StoredContent::Inline(_) => None,
-            StoredContent::Blob(stored) => Some(stored.writer),
+        let (mut writer, stored) = match content {
+            StoredContent::Inline(_) => (None, None),
+            StoredContent::Blob(stored) => {
+                (Some(stored.writer), Some((stored.blob, stored.missing)))
+            }
         };
         if UnixMillis(self.clock().now_ms()) > target.deadline {
             // Nothing was proposed, so nothing can have been applied.
@@ -196,7 +200,12 @@ impl Objects {
             let Some(closed) = Closed::in_answer(&answer) else {
                 let result = accept(answer);
                 match (&result, writer) {
-                    (Ok(_), Some(writer)) => writer.committed(),
+                    (Ok(_), Some(writer)) => {
+                        if let Some((blob, missing)) = &stored {
+                            self.hint_moved(blob, missing, &writer, target);
+                        }
+                        writer.committed();
+                    }
                     // An answer that does not belong proves nothing about the shards.
                     (Err(Error::Internal(_)), _) => {}
                     (_, writer) => abandon(writer),
@@ -222,6 +231,16 @@ impl Objects {
         }
         abandon(writer);
         Err(gate_moves(&bucket.name))
+    }
+}
+
+impl Objects {
+    /// The group has changed while the blob was written: it may lack the ranks that moved, besides
+    /// those that the index knows to be `missing`. If the hint is lost, the next comparison of the group's inventories finds them.
+    fn hint_moved(&self, blob: &BlobRef, missing: &[u8], writer: &BlobWriter, target: &Target) {
+        for rank in writer.moved().into_iter().filter(|rank| !missing.contains(rank)) {
+            self.hint(RepairHint { blob: blob.clone(), rank, intent: target.intent() });
+        }
     }
 }
 

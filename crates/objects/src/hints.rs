@@ -1,4 +1,5 @@
-//! Read repair: a reader that meets a missing or corrupt shard says so, and reads on.
+//! Read repair: a reader that meets a missing or corrupt shard says so, and reads on. So does a
+//! write whose placement group changed meanwhile.
 
 use types::{BlobRef, BucketId, UnixMillis, UploadId, WriteIntent};
 
@@ -7,7 +8,8 @@ use crate::{Objects, metrics};
 /// Hints that wait at most; further ones are dropped and counted. The scrub finds them again.
 pub(crate) const HINTS_MAX: usize = 1024;
 
-/// A shard that a reader found missing or corrupt.
+/// A shard that a reader found missing or corrupt, or that may have been written to a disk that its
+/// rank had just left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RepairHint {
     /// The blob.

@@ -152,8 +152,9 @@ impl Objects {
         self.inner.confirmer.idle().await;
     }
 
-    /// The group that a blob lies in: the disk of each of its ranks.
-    pub(crate) fn group_of(&self, blob: &BlobRef) -> Result<PlacementGroup, Error> {
+    /// The group that a blob lies in: the disk of each of its ranks. `Unavailable` if the cluster
+    /// map known here does not have it.
+    pub fn group_of(&self, blob: &BlobRef) -> Result<PlacementGroup, Error> {
         let id = blob.pg;
         let group = self.metadata().map().groups.get(&id).cloned().ok_or_else(|| {
             Error::Unavailable(format!("placement group {id} is not in the cluster map known here"))

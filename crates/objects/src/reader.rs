@@ -303,9 +303,11 @@ async fn fetch_stripe(
     }
     let chunk = layout.chunk_bytes(stripe);
     let wanted: Vec<usize> = (start / chunk..(end - 1) / chunk + 1).collect();
+    // As it is now: ranks may have moved since the reader was opened.
+    let group = objects.group_of(&source.blob)?;
     let read = StripeRead {
         blob: &source.blob,
-        group: &source.group,
+        group: &group,
         stripe,
         wanted: wanted.clone(),
         avoid: &[],

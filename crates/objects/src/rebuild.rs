@@ -1,17 +1,11 @@
 //! What repair needs of the object layer: chunks computed anew from the other ranks.
 
 use proto::shards::Chunk;
-use types::{BlobRef, ChunkDigest, DiskId, ShardId};
+use types::{BlobRef, ChunkDigest, ShardId};
 
 use crate::{Error, Objects, fetch::StripeRead};
 
 impl Objects {
-    /// The disk of each rank of a blob, in rank order. `Unavailable` if the cluster map
-    /// known here does not have the blob's group.
-    pub fn disks_of(&self, blob: &BlobRef) -> Result<Vec<DiskId>, Error> {
-        Ok(self.group_of(blob)?.disks)
-    }
-
     /// The chunks of these ranks (data or coding) of a stripe, computed from any `k` others
     /// without reading theirs, with their digests. `Unreadable` if fewer than `k` others
     /// can be read. Holds up to `n` chunks in memory.

@@ -3,7 +3,7 @@
 use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
-use types::{BlobRef, Encoding, PlacementGroup, UploadId};
+use types::{BlobRef, Encoding, UploadId};
 
 use crate::{Error, Objects};
 
@@ -24,7 +24,6 @@ pub(crate) enum Source {
 #[derive(Clone)]
 pub(crate) struct BlobSource {
     pub(crate) blob: Arc<BlobRef>,
-    pub(crate) group: Arc<PlacementGroup>,
     pub(crate) part: Option<(UploadId, u16)>,
     /// The wanted bytes of the blob.
     pub(crate) range: Range<u64>,
@@ -59,9 +58,9 @@ impl Source {
         range: &Range<u64>,
         part: Option<(UploadId, u16)>,
     ) -> Result<Self, Error> {
-        let group = Arc::new(objects.group_of(blob)?);
+        objects.group_of(blob)?;
         let range = cut(range, offset, blob.content_bytes());
-        let source = BlobSource { blob: Arc::new(blob.clone()), group, part, range };
+        let source = BlobSource { blob: Arc::new(blob.clone()), part, range };
         Ok(match blob.encoding {
             Encoding::Plain => Self::Blob(source),
             Encoding::Zstd { .. } => Self::Zstd(source),

@@ -243,11 +243,36 @@ impl BlobWriter {
     }
 
     fn failures(&self) -> Vec<ShardError> {
-        let failed = |state: &RankState| match state {
+        let left = self.left();
+        let failed = |(rank, state): (usize, &RankState)| match state {
             RankState::Failed(error) => Some(error.clone()),
+            _ if left[rank] => {
+                let reason = "it left the placement group while the blob was written".to_owned();
+                Some(ShardError::Failed { disk: self.group.disks[rank], reason })
+            }
             _ => None,
         };
-        self.states.borrow().iter().filter_map(failed).collect()
+        self.states.borrow().iter().enumerate().filter_map(failed).collect()
+    }
+
+    /// Of each rank, whether nobody looks for it on the disk that it is written to any more: the
+    /// rank has moved, and the move has ended, as far as this copy of the map knows.
+    fn left(&self) -> Vec<bool> {
+        let map = self.objects.metadata().map();
+        let now = map.groups.get(&self.group.id);
+        let left = |(rank, disk): (u8, &DiskId)| {
+            now.is_some_and(|now| !now.holders(rank).any(|holder| holder == *disk))
+        };
+        (0u8..).zip(&self.group.disks).map(left).collect()
+    }
+
+    /// The ranks that have another member by now. Their shards may have come to a disk that was
+    /// just found to hold nothing of the group.
+    pub(crate) fn moved(&self) -> Vec<u8> {
+        let map = self.objects.metadata().map();
+        let Some(now) = map.groups.get(&self.group.id) else { return Vec::new() };
+        let members = self.group.disks.iter().zip(&now.disks);
+        (0u8..).zip(members).filter(|(_, (then, now))| then != now).map(|(rank, _)| rank).collect()
     }
 
     /// Whether the write quorum can still be reached.
@@ -262,25 +287,34 @@ impl BlobWriter {
     pub(crate) async fn sealed(&mut self) -> Result<Vec<u8>, GroupFailed> {
         let (quorum, n) = (self.group.policy.write_quorum(), self.group.policy.n());
         let began = self.sealed_at.unwrap_or_else(Instant::now);
+        let left = self.left();
         let decided = |states: &Vec<RankState>| {
-            let (durable, failed) = count(states);
+            let (durable, failed) = count(states, &left);
             durable >= quorum || failed > n - quorum
         };
         wait(&mut self.states, decided).await;
         self.check()?;
         let grace = began.elapsed().clamp(GRACE_MIN, GRACE_MAX);
         let settled = |states: &Vec<RankState>| {
-            let (durable, failed) = count(states);
+            let (durable, failed) = count(states, &left);
             durable + failed == n
         };
         // Running out of grace is the other good end.
         let _ = tokio::time::timeout(grace, wait(&mut self.states, settled)).await;
-        let states = self.states.borrow();
-        let missing = (0u8..).zip(states.iter());
-        Ok(missing
-            .filter(|(_, state)| !matches!(state, RankState::Durable))
-            .map(|(rank, _)| rank)
-            .collect())
+        let left = self.left();
+        let missing: Vec<u8> = {
+            let states = self.states.borrow();
+            let ranks = (0u8..).zip(states.iter().zip(left));
+            ranks
+                .filter(|(_, (state, left))| !matches!(state, RankState::Durable) || *left)
+                .map(|(rank, _)| rank)
+                .collect()
+        };
+        // Ranks may have moved away in the meantime.
+        if missing.len() > n - quorum {
+            return Err(GroupFailed { errors: self.failures(), quorum, n });
+        }
+        Ok(missing)
     }
 
     /// From here on dropping the writer deletes nothing: the commit may have happened.
@@ -358,9 +392,13 @@ impl Drop for BlobWriter {
     }
 }
 
-fn count(states: &[RankState]) -> (usize, usize) {
-    let durable = states.iter().filter(|state| matches!(state, RankState::Durable)).count();
-    let failed = states.iter().filter(|state| matches!(state, RankState::Failed(_))).count();
+/// How many ranks are durable where they are looked for, and how many will not be.
+fn count(states: &[RankState], left: &[bool]) -> (usize, usize) {
+    let of = |wanted: fn(&RankState, bool) -> bool| {
+        states.iter().zip(left).filter(|(state, left)| wanted(state, **left)).count()
+    };
+    let durable = of(|state, left| matches!(state, RankState::Durable) && !left);
+    let failed = of(|state, left| matches!(state, RankState::Failed(_)) || left);
     (durable, failed)
 }
 
