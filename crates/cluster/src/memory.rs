@@ -50,6 +50,8 @@ pub struct MemorySettings {
     pub policy: ErasurePolicy,
     /// Number of data nodes with one disk each; at least `policy.n()`.
     pub disks: usize,
+    /// In how many placement groups each disk is at most.
+    pub permutations: usize,
     /// Number of index partitions.
     pub partitions: u16,
     /// Bytes that a disk holds.
@@ -69,6 +71,7 @@ impl MemorySettings {
         Self {
             policy,
             disks,
+            permutations: placement::PERMUTATIONS,
             partitions: 2,
             disk_bytes: 1 << 30,
             start_ms: 1_800_000_000_000,
@@ -158,7 +161,7 @@ impl MemoryCluster {
         for number in 1..=settings.disks {
             cluster.add_disk(number as u64, settings.disk_bytes, &nodes);
         }
-        cluster.create_groups(settings.policy);
+        cluster.create_groups(settings.policy, settings.permutations);
         cluster
     }
 
@@ -197,7 +200,7 @@ impl MemoryCluster {
         }
     }
 
-    fn create_groups(&self, policy: ErasurePolicy) {
+    fn create_groups(&self, policy: ErasurePolicy, permutations: usize) {
         let map = self.map.get();
         let site = |disk: &types::Disk| DiskSite {
             id: disk.id,
@@ -206,7 +209,7 @@ impl MemoryCluster {
             zone: String::new(),
         };
         let sites: Vec<DiskSite> = map.disks.values().map(site).collect();
-        let groups = placement::plan(&sites, policy, placement::PERMUTATIONS, Domain::Node, 1)
+        let groups = placement::plan(&sites, policy, permutations, Domain::Node, 1)
             .expect("a memory cluster has at least policy.n() disks");
         assert_eq!(
             self.change_root(&RootCommand::CreateGroups {

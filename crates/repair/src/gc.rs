@@ -1,7 +1,7 @@
 //! Garbage collection: the bytes of deleted and replaced objects become free.
 //!
 //! The index queues a blob in the entry that drops its last reference. Here its shards are
-//! deleted on every disk of its group, and only then its row goes: **bytes first, row
+//! deleted on every disk of its group, former ones too, and only then its row goes: **bytes first, row
 //! last**, so that no crash forgets bytes. A disk that does not answer keeps the row, and
 //! the rows behind it go on: a round walks the whole queue of every partition.
 
@@ -20,7 +20,9 @@ use objects::Objects;
 use types::{BlobRef, DiskId, DiskState, GroupId, ShardId, UnixMillis};
 
 use crate::{
-    Error, Settings, Step, Worker, metrics,
+    Error, Settings, Step, Worker,
+    mend::answers,
+    metrics,
     progress::{Place, Progress, Rounds},
 };
 
@@ -79,6 +81,14 @@ impl GarbageCollector {
                 Garbage::Upload { .. } => uploads.push(row),
             }
         }
+        if platform::planted("collect-referenced") {
+            let query = IndexQuery::Referenced { after: None, limit: ROWS_MAX };
+            let view = self.objects.metadata().partition_query(partition, query).await?;
+            if let IndexView::Referenced { blobs: alive, .. } = view {
+                let rows: Vec<GarbageId> = blobs.iter().map(|(row, _)| *row).collect();
+                blobs.extend(rows.into_iter().zip(alive.into_iter().map(|alive| alive.blob)));
+            }
+        }
         self.collect_blobs(partition, &blobs).await?;
         for row in &uploads {
             self.change(partition, IndexCommand::ExpandGarbage { row: *row }).await?;
@@ -125,18 +135,24 @@ impl GarbageCollector {
         tried: Option<GarbageId>,
     ) -> Vec<GarbageId> {
         let map = self.objects.metadata().map();
-        let answers =
-            |disk: &DiskId| self.objects.shards().likely_up(*disk) && !map.down.contains(disk);
-        // A disk that is out for good takes its shards with it.
-        let exists =
-            |disk: &DiskId| map.disks.get(disk).is_some_and(|disk| disk.state != DiskState::Out);
+        let answers = |disk: &DiskId| answers(&self.objects, *disk);
+        // A disk that is out and silent takes its shards with it. So does one that was let go: what
+        // it brings back one day is found on a disk where it has no business.
+        let exists = |disk: &DiskId| {
+            let state = map.disks.get(disk).map(|disk| disk.state);
+            answers(disk) || state.is_some_and(|state| state != DiskState::Out)
+        };
         let mut by_disk: BTreeMap<DiskId, Vec<ShardId>> = BTreeMap::new();
         let mut known: Vec<(GarbageId, Vec<DiskId>)> = Vec::new();
         for (row, blob) in blobs {
             // A group that this copy of the map does not know yet: another time.
-            let Ok(disks) = self.objects.disks_of(blob) else { continue };
-            let ranks: Vec<(u8, DiskId)> =
-                (0u8..).zip(disks).filter(|(_, disk)| exists(disk)).collect();
+            let Ok(group) = self.objects.group_of(blob) else { continue };
+            let holders = |(rank, _)| group.holders(rank).map(move |disk| (rank, disk));
+            let ranks: Vec<(u8, DiskId)> = (0u8..)
+                .zip(&group.disks)
+                .flat_map(holders)
+                .filter(|(_, disk)| exists(disk))
+                .collect();
             let (up, silent): (Vec<_>, Vec<_>) =
                 ranks.into_iter().partition(|(_, disk)| answers(disk));
             if !silent.is_empty() && Some(*row) <= tried {

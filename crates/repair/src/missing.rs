@@ -1,15 +1,9 @@
 //! Shard repair: ranks that a blob was acknowledged without, and shards that readers found
-//! missing or corrupt, are computed from the others and written again.
+//! missing or corrupt, are mended ([`mend`](crate::mend)).
 //!
 //! ```text
-//! repair rows, hints -> can the rank be read after all?  -> yes: nothing to write
-//!                       no: k others -> chunks -> put, seal -> read back every chunk
-//!                    -> does the index still reference the blob? -> confirm, Repaired
+//! repair rows, hints -> mended -> does the index still reference the blob? -> confirm, Repaired
 //! ```
-//!
-//! The index is asked **after** the shard is written: garbage collection deletes shards
-//! before it forgets a blob, so a shard that it could not see yet belongs to a blob that is
-//! referenced no more, and stays pending for the sweep.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -17,17 +11,21 @@ use std::{
 };
 
 use async_trait::async_trait;
-use cluster::ShardError;
-use metastore::api::{IndexAnswer, IndexCommand, IndexQuery, IndexView, index::RepairRow};
+use metastore::api::{
+    IndexAnswer, IndexCommand, IndexQuery, IndexView,
+    index::{Reference, RepairRow},
+};
 use objects::{Objects, RepairHint};
-use proto::shards::PutChunks;
 use tokio::sync::mpsc;
-use types::{BlobId, BlobRef, DiskId, GroupId, ShardId, UnixMillis, WriteIntent};
+use types::{BlobId, BlobRef, GroupId, ShardId, UnixMillis, WriteIntent};
 
 use crate::{
-    Error, Settings, Step, Worker, metrics,
-    orphans::ask_settled,
+    Care, Error, Settings, Step, Worker,
+    mend::{Lack, Mended},
+    metrics,
+    pace::Pace,
     progress::{Place, Progress, Rounds},
+    word,
 };
 
 /// Repair rows of a page.
@@ -42,8 +40,7 @@ const HINT_TRIES_MAX: u8 = 3;
 /// The worker that gives blobs their missing shards back. A round is a walk over the repair rows,
 /// which are what it looks at; it counts shards `rebuilt` and `found`, and rows and hints `stuck`.
 pub struct ShardRepairer {
-    objects: Objects,
-    settings: Settings,
+    care: Care,
     hints: Option<mpsc::Receiver<RepairHint>>,
     waiting: VecDeque<(RepairHint, u8)>,
     /// Hints that did not succeed; their turn comes with the next walk.
@@ -62,28 +59,17 @@ pub struct ShardRepairer {
     rounds: Rounds,
 }
 
-/// What became of a rank.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rank {
-    /// It could be read after all: a late write arrived.
-    Found,
-    Rebuilt,
-}
-
-/// What reading a whole shard says.
-enum Probe {
-    Good,
-    Absent,
-    Corrupt,
-}
-
 impl ShardRepairer {
     /// A repairer over this object layer; takes its queue of hints if nobody has.
     pub fn new(objects: Objects, settings: Settings) -> Self {
+        Self::sharing(&Care::new(objects, settings))
+    }
+
+    /// The same beside other workers that mend.
+    pub fn sharing(care: &Care) -> Self {
         Self {
-            hints: objects.repairs(),
-            objects,
-            settings,
+            hints: care.objects.repairs(),
+            care: care.clone(),
             waiting: VecDeque::new(),
             again: VecDeque::new(),
             waiting_ids: BTreeSet::new(),
@@ -99,7 +85,7 @@ impl ShardRepairer {
     }
 
     fn now(&self) -> UnixMillis {
-        UnixMillis(self.objects.clock().now_ms())
+        self.care.now()
     }
 
     fn take_hints(&mut self) {
@@ -143,25 +129,32 @@ impl ShardRepairer {
     }
 
     /// What became of the shard of a hint; `None` if its blob is referenced no more.
-    async fn follow(&self, hint: &RepairHint) -> Result<Option<Rank>, Error> {
+    async fn follow(&self, hint: &RepairHint) -> Result<Option<Mended>, Error> {
         let RepairHint { blob, rank, intent } = hint;
-        if ask_settled(&self.objects, blob.id, intent).await? != Some(true) {
+        let asked = [(blob.id, intent.clone())];
+        let answer = word::ask(&self.care.objects, &asked).await?;
+        if !matches!(answer.as_slice(), [Reference::Referenced(_)]) {
             return Ok(None);
         }
-        let repaired = self.repair_rank(blob, *rank, intent).await?;
-        if ask_settled(&self.objects, blob.id, intent).await? == Some(true) {
-            let disk = self.disk(blob, *rank)?;
-            let shard = ShardId { blob: blob.id, rank: *rank };
-            self.objects.shards().confirm(disk, vec![shard]).await?;
-        }
-        Ok(Some(repaired))
+        let mended = self.mend(blob, *rank, intent).await?;
+        self.care.mender.settle(&[(mended, intent.clone())]).await?;
+        Ok(Some(mended))
+    }
+
+    async fn mend(&self, blob: &BlobRef, rank: u8, intent: &WriteIntent) -> Result<Mended, Error> {
+        let lack = Lack { blob, rank, intent, strays: &[] };
+        self.care.mender.mend(lack, &Pace::default()).await
     }
 
     async fn repair_row(&mut self, partition: GroupId, row: RepairRow) -> Result<(), Error> {
         let RepairRow { blob, missing, intent } = row;
+        let mut done = Vec::new();
         for rank in &missing {
-            match self.repair_rank(&blob, *rank, &intent).await {
-                Ok(repaired) => self.count(repaired),
+            match self.mend(&blob, *rank, &intent).await {
+                Ok(mended) => {
+                    self.count(mended);
+                    done.push((mended, intent.clone()));
+                }
                 // The row stays; the other rows need not wait for this one.
                 Err(error) => {
                     self.note_stuck(&blob, &error);
@@ -169,16 +162,9 @@ impl ShardRepairer {
                 }
             }
         }
-        if ask_settled(&self.objects, blob.id, &intent).await? == Some(true) {
-            for rank in &missing {
-                let shard = ShardId { blob: blob.id, rank: *rank };
-                let disk = self.disk(&blob, *rank)?;
-                // Lost confirmations are found by the sweep.
-                let _ = self.objects.shards().confirm(disk, vec![shard]).await;
-            }
-        }
+        self.care.mender.settle(&done).await?;
         let repaired = IndexCommand::Repaired { blob: blob.id };
-        match self.objects.metadata().partition(partition, repaired).await? {
+        match self.care.objects.metadata().partition(partition, repaired).await? {
             IndexAnswer::Done => Ok(()),
             other => Err(Error::answer(&other)),
         }
@@ -191,137 +177,22 @@ impl ShardRepairer {
         self.last_stuck = Some(error.to_string());
     }
 
-    fn count(&mut self, repaired: Rank) {
-        let what = match repaired {
-            Rank::Found => {
-                self.found += 1;
-                self.rounds.count("found", 1);
-                "shard_found"
-            }
-            Rank::Rebuilt => {
-                self.rebuilt += 1;
-                self.rounds.count("rebuilt", 1);
-                "shard_rebuilt"
-            }
+    fn count(&mut self, mended: Mended) {
+        let what = if mended.is_new {
+            self.rebuilt += 1;
+            self.rounds.count("rebuilt", 1);
+            "shard_rebuilt"
+        } else {
+            self.found += 1;
+            self.rounds.count("found", 1);
+            "shard_found"
         };
         metrics::done(self.name(), what, 1);
     }
 
-    fn disk(&self, blob: &BlobRef, rank: u8) -> Result<DiskId, Error> {
-        let disks = self.objects.disks_of(blob)?;
-        let disk = disks.get(usize::from(rank)).copied();
-        disk.ok_or_else(|| Error::Unexpected(format!("rank {rank} of blob {}", blob.id)))
-    }
-
-    /// Makes one rank of a blob readable and durable. On OK every chunk of it has just been
-    /// read and verified.
-    async fn repair_rank(
-        &self,
-        blob: &BlobRef,
-        rank: u8,
-        intent: &WriteIntent,
-    ) -> Result<Rank, Error> {
-        let disk = self.disk(blob, rank)?;
-        if !self.objects.shards().likely_up(disk) {
-            // Each call to a disk that hangs would cost its deadline, a row at a time.
-            let reason = "waiting until it answers again".to_owned();
-            return Err(ShardError::Unavailable { disk, reason }.into());
-        }
-        let shard = ShardId { blob: blob.id, rank };
-        match self.probe(blob, disk, shard).await? {
-            Probe::Good => return Ok(Rank::Found),
-            Probe::Absent => {}
-            Probe::Corrupt => {
-                // Its good chunks are the last resort of other stripes: it may go only once
-                // every stripe was computed without it.
-                if !self.settings.sole_repairer {
-                    self.check_others_whole(blob, rank).await?;
-                }
-                for stripe in 0..blob.layout().stripes() {
-                    self.objects.rebuild_chunks(blob, stripe, &[rank]).await?;
-                }
-                self.objects.shards().delete(disk, vec![shard]).await?;
-            }
-        }
-        match self.write(blob, disk, shard, intent).await {
-            // A write that broke off left a beginning that does not go on with this one, or
-            // that the disk cannot read. It was never sealed, so nobody can have read it.
-            // Unless the shard turned up meanwhile: then it may be the last that some stripe
-            // has.
-            Err(Error::Shard(ShardError::Failed { .. } | ShardError::Corrupt { .. })) => {
-                match self.probe(blob, disk, shard).await? {
-                    Probe::Good => return Ok(Rank::Found),
-                    Probe::Absent => {}
-                    Probe::Corrupt => return Err(ShardError::Corrupt { disk, shard }.into()),
-                }
-                self.objects.shards().delete(disk, vec![shard]).await?;
-                self.write(blob, disk, shard, intent).await?;
-            }
-            other => other?,
-        }
-        match self.probe(blob, disk, shard).await? {
-            Probe::Good => Ok(Rank::Rebuilt),
-            Probe::Absent => Err(ShardError::NotFound { disk, shard }.into()),
-            Probe::Corrupt => Err(ShardError::Corrupt { disk, shard }.into()),
-        }
-    }
-
-    /// Whether `k` shards other than `rank` are intact from the first stripe to the last.
-    async fn check_others_whole(&self, blob: &BlobRef, rank: u8) -> Result<(), Error> {
-        let mut whole = 0;
-        for (other, disk) in (0u8..).zip(self.objects.disks_of(blob)?) {
-            if other == rank {
-                continue;
-            }
-            let shard = ShardId { blob: blob.id, rank: other };
-            // A disk that does not answer may hold a whole shard or not: it does not count.
-            if matches!(self.probe(blob, disk, shard).await, Ok(Probe::Good)) {
-                whole += 1;
-            }
-        }
-        let needed = blob.policy.k();
-        if whole >= needed { Ok(()) } else { Err(Error::TooFewWhole { whole, needed }) }
-    }
-
-    async fn probe(&self, blob: &BlobRef, disk: DiskId, shard: ShardId) -> Result<Probe, Error> {
-        for stripe in 0..blob.layout().stripes() {
-            match self.objects.shards().read(disk, shard, stripe).await {
-                Ok(chunk) if chunk.bytes.len() == blob.layout().chunk_bytes(stripe) => {}
-                Ok(_) | Err(ShardError::Corrupt { .. }) => return Ok(Probe::Corrupt),
-                // Sealed shards have all their stripes: absent later on is damage too.
-                Err(ShardError::NotFound { .. }) if stripe == 0 => return Ok(Probe::Absent),
-                Err(ShardError::NotFound { .. }) => return Ok(Probe::Corrupt),
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(Probe::Good)
-    }
-
-    async fn write(
-        &self,
-        blob: &BlobRef,
-        disk: DiskId,
-        shard: ShardId,
-        intent: &WriteIntent,
-    ) -> Result<(), Error> {
-        let stripes = blob.layout().stripes();
-        for stripe in 0..stripes {
-            let chunks = self.objects.rebuild_chunks(blob, stripe, &[shard.rank]).await?;
-            let put = PutChunks {
-                shard,
-                intent: intent.clone(),
-                first_stripe: stripe,
-                chunks,
-                seal: stripe + 1 == stripes,
-            };
-            self.objects.shards().put(disk, put).await?;
-        }
-        Ok(())
-    }
-
     /// Fetches the next page of repair rows. False at the end of the walk.
     async fn next_page(&mut self) -> Result<bool, Error> {
-        let map = self.objects.metadata().map();
+        let map = self.care.objects.metadata().map();
         let groups: BTreeSet<GroupId> = map.partitions.iter().map(|p| p.group).collect();
         let (group, after) = match self.at {
             Some(at) => at,
@@ -331,7 +202,7 @@ impl ShardRepairer {
             },
         };
         let query = IndexQuery::Repairs { after, limit: ROWS_MAX };
-        let rows = match self.objects.metadata().partition_query(group, query).await? {
+        let rows = match self.care.objects.metadata().partition_query(group, query).await? {
             IndexView::Repairs(rows) => rows,
             other => return Err(Error::view(&other)),
         };
@@ -379,7 +250,8 @@ impl Worker for ShardRepairer {
     }
 
     async fn wait_for_work(&mut self) {
-        let interval = tokio::time::sleep(Duration::from_millis(self.settings.repair_interval_ms));
+        let interval =
+            tokio::time::sleep(Duration::from_millis(self.care.settings.repair_interval_ms));
         let hint = async {
             match &mut self.hints {
                 Some(hints) => hints.recv().await,

@@ -3,29 +3,32 @@
 //!
 //! A pending shard is looked at only long after its write's deadline. The index partition
 //! that could reference it decides: it refuses commits after the deadline, so "not
-//! referenced" is then true for ever, and the shard may go. Confirmed shards are left alone.
+//! referenced" is then true for ever, and the shard may go. Confirmed shards are left alone,
+//! unless they lie where they have no business ([`strays`](crate::strays)): whoever walks all disks
+//! is the one who meets those.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
-use metastore::api::{IndexAnswer, IndexCommand, IndexQuery, IndexView};
+use metastore::api::index::Reference;
 use objects::Objects;
 use proto::shards::{ShardEntry, ShardState};
-use types::{BlobId, DiskId, DiskState, ShardId, UnixMillis, WriteIntent};
+use types::{DiskId, DiskState, ShardId, UnixMillis};
 
 use crate::{
-    Error, Settings, Step, Worker, metrics,
+    Care, Error, Settings, Step, Worker, metrics,
     progress::{Place, Progress, Rounds},
+    strays, word,
 };
 
 /// Shards of one step.
 const SHARDS_MAX: u32 = 1000;
 
 /// The worker that deletes what no commit followed, and confirms what one did. What it looks at
-/// are shards; it counts those `deleted` and `confirmed`, and `skipped_disks`.
+/// are shards; it counts those `deleted` and `confirmed`, `strays` that are gone, shards that were
+/// `written` to their member for them, those that are `stuck`, and `skipped_disks`.
 pub struct OrphanSweeper {
-    objects: Objects,
-    settings: Settings,
+    care: Care,
     /// The disk being walked, and how far.
     at: Option<(DiskId, Option<ShardId>)>,
     deleted: u64,
@@ -33,95 +36,95 @@ pub struct OrphanSweeper {
     /// Disks of this round that did not answer.
     skipped: u64,
     rounds: Rounds,
+    last_failure: Option<String>,
 }
 
 impl OrphanSweeper {
     /// A sweeper over this object layer's metadata and disks.
     pub fn new(objects: Objects, settings: Settings) -> Self {
+        Self::sharing(&Care::new(objects, settings))
+    }
+
+    /// The same beside other workers that mend.
+    pub fn sharing(care: &Care) -> Self {
         Self {
-            objects,
-            settings,
+            care: care.clone(),
             at: None,
             deleted: 0,
             confirmed: 0,
             skipped: 0,
             rounds: Rounds::default(),
+            last_failure: None,
         }
     }
 
     fn now(&self) -> UnixMillis {
-        UnixMillis(self.objects.clock().now_ms())
+        self.care.now()
     }
 
     fn disk_after(&self, disk: Option<DiskId>) -> Option<DiskId> {
-        let map = self.objects.metadata().map();
-        let serving = map.disks.values().filter(|disk| disk.state != DiskState::Out);
+        let map = self.care.objects.metadata().map();
+        // One that is out may still be there.
+        let serving = map
+            .disks
+            .values()
+            .filter(|disk| disk.state != DiskState::Out || self.care.mender.answers(disk.id));
         serving.map(|disk| disk.id).find(|id| disk.is_none_or(|last| *id > last))
     }
 
     /// A page of a disk's inventory. True at the end of the disk.
     async fn sweep(&mut self, disk: DiskId, after: Option<ShardId>) -> Result<bool, Error> {
-        let page = self.objects.shards().inventory(disk, after, SHARDS_MAX).await?;
+        let page = self.care.objects.shards().inventory(disk, after, SHARDS_MAX).await?;
         let last = page.last().map(|entry| entry.shard);
         let now = self.now();
         let old = |entry: &ShardEntry| {
-            let until = entry.intent.deadline.plus(self.settings.orphan_grace_ms);
+            let until = entry.intent.deadline.plus(self.care.settings.orphan_grace_ms);
             entry.state == ShardState::Pending && until < now
         };
         let (mut delete, mut confirm) = (Vec::new(), Vec::new());
-        // Ranks of one blob are on different disks, so within a disk each blob comes once.
-        for entry in page.iter().filter(|entry| old(entry)) {
-            match self.settled(entry.shard.blob, &entry.intent).await? {
-                Some(true) => confirm.push(entry.shard),
-                Some(false) => delete.push(entry.shard),
-                None => {}
+        let old: Vec<&ShardEntry> = page.iter().filter(|entry| old(entry)).collect();
+        let asked: Vec<_> =
+            old.iter().map(|entry| (entry.shard.blob, entry.intent.clone())).collect();
+        let answers = word::ask(&self.care.objects, &asked).await?;
+        for (entry, answer) in old.iter().zip(answers) {
+            match answer {
+                Reference::Referenced(_) => confirm.push(entry.shard),
+                Reference::Unreferenced => delete.push(entry.shard),
+                Reference::Undecided => {}
             }
         }
         let (deleted, confirmed) = (delete.len() as u64, confirm.len() as u64);
         if deleted > 0 {
-            self.objects.shards().delete(disk, delete).await?;
+            self.care.objects.shards().delete(disk, delete).await?;
             self.deleted += deleted;
             self.rounds.count("deleted", deleted);
             metrics::done(self.name(), "orphan_deleted", deleted);
         }
         if confirmed > 0 {
-            self.objects.shards().confirm(disk, confirm).await?;
+            self.care.objects.shards().confirm(disk, confirm).await?;
             self.confirmed += confirmed;
             self.rounds.count("confirmed", confirmed);
             metrics::done(self.name(), "orphan_confirmed", confirmed);
         }
+        self.settle_strays(disk, &page).await?;
         self.rounds.look(page.len() as u64);
         let at_end = page.len() < SHARDS_MAX as usize;
         self.at = Some((disk, last.or(after)));
         Ok(at_end)
     }
 
-    /// The index partition's word on a blob. A partition without traffic does not notice
-    /// that time passes: it is told, and asked again.
-    async fn settled(&self, blob: BlobId, intent: &WriteIntent) -> Result<Option<bool>, Error> {
-        let first = ask_settled(&self.objects, blob, intent).await?;
-        if first.is_some() {
-            return Ok(first);
+    async fn settle_strays(&mut self, disk: DiskId, page: &[ShardEntry]) -> Result<(), Error> {
+        let settled = strays::settle(&self.care, disk, page).await?;
+        for (what, number) in
+            [("strays", settled.deleted), ("written", settled.written), ("stuck", settled.stuck)]
+        {
+            if number > 0 {
+                self.rounds.count(what, number);
+            }
         }
-        let map = self.objects.metadata().map();
-        let Some(partition) = map.partition(intent.bucket, &intent.key) else { return Ok(None) };
-        match self.objects.metadata().partition(partition.group, IndexCommand::Tick).await? {
-            IndexAnswer::Done => ask_settled(&self.objects, blob, intent).await,
-            other => Err(Error::answer(&other)),
-        }
-    }
-}
-
-/// Whether the index references a blob, for good; `None` while the write may still commit.
-pub(crate) async fn ask_settled(
-    objects: &Objects,
-    blob: BlobId,
-    intent: &WriteIntent,
-) -> Result<Option<bool>, Error> {
-    let query = IndexQuery::Settled { blob, intent: intent.clone() };
-    match objects.metadata().index_query(intent.bucket, &intent.key, query).await? {
-        IndexView::Settled(settled) => Ok(settled),
-        other => Err(Error::view(&other)),
+        metrics::done(self.name(), "stray_deleted", settled.deleted);
+        self.last_failure = settled.last_failure.or(self.last_failure.take());
+        Ok(())
     }
 }
 
@@ -166,7 +169,7 @@ impl Worker for OrphanSweeper {
     }
 
     async fn wait_for_work(&mut self) {
-        tokio::time::sleep(Duration::from_millis(self.settings.orphan_interval_ms)).await;
+        tokio::time::sleep(Duration::from_millis(self.care.settings.orphan_interval_ms)).await;
     }
 
     fn status(&self) -> (u64, String) {
@@ -188,6 +191,7 @@ impl Worker for OrphanSweeper {
             let after = after.map(|shard| shard.blob.to_string()).unwrap_or_default();
             Place::new(format!("disk {disk}"), &after)
         });
-        self.rounds.progress(place, self.now())
+        let last_failure = self.last_failure.clone();
+        Progress { last_failure, ..self.rounds.progress(place, self.now()) }
     }
 }

@@ -21,9 +21,20 @@ pub struct Progress {
     /// Milliseconds until the round under way ends, if it has as much to look at as the last one
     /// and goes on as fast as so far. `None` if that cannot be told.
     pub eta_ms: Option<u64>,
+    /// Bytes of the round under way, for workers that move or read them.
+    pub bytes: Option<Amount>,
     /// Why the last of the things that failed by themselves did, since the process began: they are
     /// counted (`failed`, `stuck`), and the round goes on without them.
     pub last_failure: Option<String>,
+}
+
+/// Some of something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Default)]
+pub struct Amount {
+    /// What is done.
+    pub done: u64,
+    /// That and what is left, as far as is known: it may grow.
+    pub total: u64,
 }
 
 /// One pass of a worker over all that it looks after.
@@ -112,8 +123,31 @@ impl Rounds {
             last_round: self.last.clone(),
             place,
             eta_ms,
+            bytes: None,
             last_failure: None,
         }
+    }
+
+    /// The same for a worker that knows its bytes: they tell when the round ends, at the rate so
+    /// far.
+    pub fn progress_of(&self, bytes: Amount, place: Option<Place>, now: UnixMillis) -> Progress {
+        let progress = self.progress(place, now);
+        let Some(round) = &self.under_way else { return progress };
+        let left = u128::from(bytes.total.saturating_sub(bytes.done));
+        let took = u128::from(now.since(round.began));
+        let eta_ms = (took * left).checked_div(u128::from(bytes.done));
+        let eta_ms = eta_ms.map(|eta_ms| u64::try_from(eta_ms).unwrap_or(u64::MAX));
+        Progress { bytes: Some(bytes), eta_ms, ..progress }
+    }
+
+    /// The round under way.
+    pub fn under_way(&self) -> Option<&Round> {
+        self.under_way.as_ref()
+    }
+
+    /// The last one that ended.
+    pub fn last(&self) -> Option<&Round> {
+        self.last.as_ref()
     }
 }
 
@@ -150,5 +184,19 @@ mod tests {
         assert_eq!(last.counts, Counts::from([(Cow::Borrowed("expired"), 3)]));
         rounds.look(100);
         assert_eq!(rounds.progress(None, at(1100)).eta_ms, None, "more than last time");
+    }
+
+    #[test]
+    fn bytes_tell_when_a_round_ends() {
+        let mut rounds = Rounds::default();
+        let eta = |rounds: &Rounds, done, total| {
+            rounds.progress_of(Amount { done, total }, None, UnixMillis(1100)).eta_ms
+        };
+        assert_eq!(eta(&rounds, 10, 40), None, "nothing is under way");
+        rounds.begin(UnixMillis(1000));
+        assert_eq!(eta(&rounds, 0, 40), None, "no speed yet");
+        assert_eq!(eta(&rounds, 10, 40), Some(300), "10 of 40 in 100 ms");
+        assert_eq!(eta(&rounds, 40, 30), Some(0));
+        assert_eq!(eta(&rounds, 1, u64::MAX), Some(u64::MAX));
     }
 }

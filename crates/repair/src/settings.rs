@@ -13,6 +13,19 @@ pub struct Settings {
     pub orphan_interval_ms: u64,
     /// How often the repair rows are looked at when nothing could be done.
     pub repair_interval_ms: u64,
+    /// How often the cluster map is looked at for groups that need healing.
+    pub heal_interval_ms: u64,
+    /// Bytes a second that healing writes to each disk while the data is in no danger: 30 MiB. At
+    /// a margin of 1 (one more disk may be lost) three times as many, at 0 all that go.
+    pub heal_bytes_per_s: u64,
+    /// Groups that are healed at a time; as many again if they are in danger.
+    pub heal_groups: usize,
+    /// Shards of each disk that healing looks at in one step; bounds its memory. At least 64.
+    pub heal_page_shards: u32,
+    /// In which time the scrub reads every byte: 14 days.
+    pub scrub_period_ms: u64,
+    /// How often the scrub compares the inventories of every group: daily.
+    pub scrub_inventory_ms: u64,
     /// How often the worker looks whether somebody has asked for an inventory.
     pub inventory_interval_ms: u64,
     /// How often idle index partitions are asked whether a restore is to begin or to end; sooner
@@ -39,6 +52,12 @@ impl Default for Settings {
             garbage_interval_ms: 60 * 1000,
             orphan_interval_ms: 6 * 3600 * 1000,
             repair_interval_ms: 3 * 1000,
+            heal_interval_ms: 2 * 1000,
+            heal_bytes_per_s: 30 << 20,
+            heal_groups: 4,
+            heal_page_shards: 512,
+            scrub_period_ms: 14 * 24 * 3600 * 1000,
+            scrub_inventory_ms: 24 * 3600 * 1000,
             inventory_interval_ms: 3 * 1000,
             restore_interval_ms: 5 * 1000,
             lifecycle_day_ms: 24 * 3600 * 1000,

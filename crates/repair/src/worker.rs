@@ -57,6 +57,12 @@ pub trait Worker: Send + 'static {
     /// Things done since the process began, and one line about what it is at.
     fn status(&self) -> (u64, String);
 
+    /// Its rest after each step at first, in per cent of the step's time, if others rest so long.
+    /// A worker that paces itself needs none.
+    fn rest_percent(&self, usual: u32) -> u32 {
+        usual
+    }
+
     /// How far its round is; nothing for a worker that has no rounds.
     fn progress(&self) -> Progress {
         Progress::default()
@@ -170,6 +176,7 @@ impl Workers {
     pub fn spawn(&self, worker: impl Worker) {
         let name = worker.name();
         let waits = self.obeying.is_some();
+        let throttle_percent = worker.rest_percent(self.throttle_percent);
         let status = Arc::new(Mutex::new(WorkerStatus {
             name,
             state: if waits { WorkerState::Idle } else { WorkerState::Working },
@@ -177,13 +184,13 @@ impl Workers {
             rate_per_s: 0.0,
             detail: String::new(),
             progress: Progress::default(),
-            throttle_percent: self.throttle_percent,
+            throttle_percent,
             errors: 0,
             last_error: None,
         }));
         let (control, controlled) = watch::channel(Control {
-            throttle_percent: self.throttle_percent,
-            usual_percent: self.throttle_percent,
+            throttle_percent,
+            usual_percent: throttle_percent,
             waits,
             cancelled: false,
             ended: false,

@@ -32,7 +32,17 @@ async fn the_workers_run_by_themselves() {
     let names: Vec<_> = list.iter().map(|worker| worker.name).collect();
     assert_eq!(
         names,
-        ["events", "garbage", "inventory", "lifecycle", "orphans", "repair", "restores"]
+        [
+            "events",
+            "garbage",
+            "heal",
+            "inventory",
+            "lifecycle",
+            "orphans",
+            "repair",
+            "restores",
+            "scrub"
+        ]
     );
     assert!(list.iter().all(|worker| worker.state != WorkerState::BackingOff), "{list:?}");
     workers.shutdown().await;

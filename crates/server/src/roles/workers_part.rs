@@ -49,7 +49,7 @@ pub(crate) fn start_repairer(
     section: &WorkersSection,
     stop: CancellationToken,
 ) -> Arc<WorkersPart> {
-    let settings = settings(section);
+    let settings = repair::Settings { sole_repairer: false, ..settings(section) };
     run(
         stop,
         || true,
