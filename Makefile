@@ -35,6 +35,8 @@ CLUSTER ?= ns
 PYTEST_FLAGS ?=
 BENCH_ARGS ?=
 RACE_ARGS ?=
+JEPSEN_ARGS ?=
+JEPSEN_SECONDS := $(if $(filter command line,$(origin SECONDS)),$(SECONDS),90)
 CUTS ?= 10
 
 say = @echo "==> $(1)"
@@ -42,7 +44,7 @@ say = @echo "==> $(1)"
 .PHONY: help
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@echo "Variables: PORTABLE=1 (any x86-64), CARGO_TARGET_DIR, DATA and LISTEN (run), PYTEST_FLAGS, BENCH_ARGS, RACE_ARGS, CUTS"
+	@echo "Variables: PORTABLE=1 (any x86-64), CARGO_TARGET_DIR, DATA and LISTEN (run), PYTEST_FLAGS, BENCH_ARGS, RACE_ARGS, CUTS, SECONDS, JEPSEN_ARGS"
 
 .PHONY: deps
 deps: ## Install the missing Debian packages that the build needs
@@ -120,7 +122,7 @@ test-race: build ## 32 clients race conditional writes over 3 gateways, metadata
 	deploy/cluster-ns up >/dev/null
 	eval "$$(deploy/cluster-ns keys)"
 	race() {
-		$(CARGO_TARGET_DIR)/release/jepsen $$(printf -- '--endpoint %s ' $$SHARDLAKE_GATEWAY_URLS) \
+		$(CARGO_TARGET_DIR)/release/jepsen race $$(printf -- '--endpoint %s ' $$SHARDLAKE_GATEWAY_URLS) \
 			--access-key "$$AWS_ACCESS_KEY_ID" --secret-key "$$AWS_SECRET_ACCESS_KEY" --clients 32 --keys 8 "$$@"
 	}
 	echo "==> a planted race: the checker must refuse it"
@@ -130,6 +132,22 @@ test-race: build ## 32 clients race conditional writes over 3 gateways, metadata
 		--fault 'deploy/cluster-ns kill-leader => deploy/cluster-ns up >/dev/null' $(RACE_ARGS)
 	! grep --files-with-matches 'panicked at' $$SHARDLAKE_NS_DIR/*/log || exit 1
 	trap 'deploy/cluster-ns down --volumes' EXIT
+
+.PHONY: harness
+harness: build
+	@deploy/install-packages gcc iproute2 iptables haproxy
+	cargo build $(CARGO_FLAGS) --workspace --bin jepsen --bin linkproxy --bin lossyfs
+
+# All workloads at once under all nemeses, in an order that follows from the seed.
+# `SECONDS` is a variable of bash too, so only one that make was given counts.
+.PHONY: jepsen
+jepsen: harness ## Every workload under every nemesis (root; SECONDS=90, JEPSEN_ARGS='--seed 7')
+	@jepsen/run --seconds $(JEPSEN_SECONDS) $(JEPSEN_ARGS)
+
+.PHONY: soak
+soak: harness ## The long runs: 30 minutes of jepsen, 100 power cuts (root; about an hour)
+	@jepsen/run --seconds 1800 $(JEPSEN_ARGS)
+	$(MAKE) test-power CUTS=100 PYTEST_FLAGS='-k nothing_acknowledged'
 
 # ---- checks: `verify` never writes, `fix` does
 

@@ -9,10 +9,12 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from . import network
+from . import clocks, network
 from .layout import ADMIN_PORT, ALL, BALANCER, BY_NAME, GATEWAYS, META, NODES, S3_PORT, SPARES, Node
+from .links import Links
 from .process import Process, wait_until
 from .settings import load_secrets, node_config, write_private
+from .volumes import Volumes
 
 BALANCER_CONFIG = Path(__file__).resolve().parent.parent / "balancer" / "haproxy.cfg"
 
@@ -21,18 +23,33 @@ class ClusterError(Exception):
     """Something that the user must change; one sentence."""
 
 
+# What fault tests need and others do not pay for: a proxy for each link, disks that forget, clocks that jump.
+SEAMS = ("links", "volumes", "clocks")
+# Memory that one node's disk may take.
+VOLUME_MIB = int(os.environ.get("SHARDLAKE_NS_VOLUME_MIB", "1024"))
+
+
 class Cluster:
     """3 metadata nodes, 6 data nodes, 2 gateways (or SHARDLAKE_NS_GATEWAYS) and the balancer.
 
     `folder` holds each node's configuration, data, log and pid file; `extra` is merged into every
-    node's configuration, as `{"workers": {"gc_grace_s": 1}}`.
+    node's configuration, as `{"workers": {"gc_grace_s": 1}}`; `seams` are those of SEAMS that are wanted.
     """
 
-    def __init__(self, folder: Path, binary: Path, extra: dict[str, dict[str, object]] | None = None):
+    def __init__(
+        self,
+        folder: Path,
+        binary: Path,
+        extra: dict[str, dict[str, object]] | None = None,
+        seams: tuple[str, ...] = (),
+    ):
         self.folder = folder.resolve()
         self.binary = binary.resolve()
         self.extra = extra or {}
-        self.processes = {node.name: Process(node, self.folder / node.name) for node in ALL}
+        self.seams = seams
+        self.processes = {node.name: Process(node.name, self.folder / node.name, node.namespace) for node in ALL}
+        self.links = Links(self.folder, self.binary.with_name("linkproxy"))
+        self.volumes = Volumes(self.folder, self.binary.with_name("lossyfs"), VOLUME_MIB)
 
     @property
     def s3(self) -> str:
@@ -55,25 +72,41 @@ class Cluster:
         """Says at once what is missing."""
         if os.geteuid() != 0:
             raise ClusterError("network namespaces need root: run it as root or with sudo")
-        for tool, package in (("ip", "iproute2"), ("haproxy", "haproxy")):
+        tools = [("ip", "iproute2"), ("haproxy", "haproxy")]
+        tools += [("iptables-restore", "iptables")] if "links" in self.seams else []
+        tools += [("cc", "gcc")] if "clocks" in self.seams else []
+        for tool, package in tools:
             if shutil.which(tool) is None:
                 raise ClusterError(f"{tool} is missing: install Debian's package {package}")
-        if not os.access(self.binary, os.X_OK):
-            raise ClusterError(f"{self.binary} is missing: run `make build`, or set SHARDLAKE_BIN")
+        if unknown := set(self.seams) - set(SEAMS):
+            raise ClusterError(f"no seam is called {', '.join(unknown)}; there are {', '.join(SEAMS)}")
+        programs = [(self.binary, "run `make build`, or set SHARDLAKE_BIN")]
+        programs += [(self.links.program, "run `make harness`")] if "links" in self.seams else []
+        programs += [(self.volumes.program, "run `make harness`")] if "volumes" in self.seams else []
+        for program, cure in programs:
+            if not os.access(program, os.X_OK):
+                raise ClusterError(f"{program} is missing: {cure}")
 
     def up(self, wait_seconds: float = 90) -> None:
         """Starts what does not run, and waits until the cluster says that it is healthy."""
         self.check_machine()
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         network.create()
+        for node in ALL:
+            self.processes[node.name].folder.mkdir(exist_ok=True)
+        if "clocks" in self.seams:
+            clocks.build(self.folder)
+        if "volumes" in self.seams:
+            self.volumes.up()
+        if "links" in self.seams:
+            self.links.up()
         for node in [*NODES, BALANCER]:
             self.start(node.name)
         self.wait_healthy(wait_seconds)
 
     def start(self, name: str) -> None:
         """Starts one node, unless it runs."""
-        process = self._process(name)
-        node = process.node
+        process, node = self._process(name), BY_NAME[name]
         process.folder.mkdir(exist_ok=True)
         if node is BALANCER:
             environment = {f"GATEWAY_{gateway.index}": gateway.address for gateway in GATEWAYS}
@@ -82,7 +115,8 @@ class Cluster:
         config = process.folder / "config.toml"
         write_private(config, node_config(node, process.folder, self.keys, self.extra))
         (process.folder / "data").mkdir(exist_ok=True)
-        process.start([str(self.binary), node.role, "--config", str(config)], {})
+        clock = clocks.environment(self.folder / clocks.LIBRARY, process.folder) if "clocks" in self.seams else {}
+        process.start([str(self.binary), node.role, "--config", str(config)], clock)
 
     def kill(self, *names: str) -> None:
         """kill -9 of all of them, as nearly at once as one can."""
@@ -102,6 +136,8 @@ class Cluster:
         """Stops everything and removes the network; the folder goes too if asked."""
         self.stop(*(node.name for node in reversed([*NODES, *SPARES])))
         self.kill(BALANCER.name)
+        self.links.down()
+        self.volumes.down()
         network.destroy()
         if delete:
             shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,12 +1,10 @@
-"""One node's process: started in its namespace, found again by its pid file, stopped or killed."""
+"""One process: started in a namespace, found again by its pid file, stopped or killed."""
 
 import os
 import signal
 import subprocess
 import time
 from pathlib import Path
-
-from .layout import Node
 
 
 def wait_until(what: str, seconds: float, condition):
@@ -33,13 +31,17 @@ def _started_at(pid: int) -> str | None:
 
 
 class Process:
-    """A node's process; its state is the pid file, so that any program can control it."""
+    """A process of the cluster; its state is the pid file, so that any program can control it.
 
-    def __init__(self, node: Node, folder: Path):
-        self.node = node
+    `kind` tells the helpers of a node from the node itself: their files are `KIND.pid` and `KIND.log`.
+    """
+
+    def __init__(self, name: str, folder: Path, namespace: str | None, kind: str = ""):
+        self.name = f"{name}'s {kind}" if kind else name
+        self.namespace = namespace
         self.folder = folder
-        self.log = folder / "log"
-        self._pid_file = folder / "pid"
+        self.log = folder / (f"{kind}.log" if kind else "log")
+        self._pid_file = folder / (f"{kind}.pid" if kind else "pid")
 
     def pid(self) -> int | None:
         """The pid, if the process runs. Its start time is compared, because pids are used again."""
@@ -49,17 +51,19 @@ class Process:
             return None
         return int(pid) if _started_at(int(pid)) == started else None
 
-    def start(self, command: list[str], environment: dict[str, str]) -> None:
+    def start(self, command: list[str], environment: dict[str, str], group: int | None = None) -> None:
         """Starts it, unless it runs. Its output is appended to `log`."""
         if self.pid() is not None:
             return
+        inside = ["ip", "netns", "exec", self.namespace] if self.namespace else []
         with self.log.open("ab") as log:
             child = subprocess.Popen(
-                ["ip", "netns", "exec", self.node.namespace, *command],
+                [*inside, *command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env={**os.environ, **environment},
+                group=group,
                 start_new_session=True,
             )
         self._pid_file.write_text(f"{child.pid} {_started_at(child.pid)}")
@@ -73,10 +77,10 @@ class Process:
                 pass
 
     def wait_gone(self, seconds: float) -> None:
-        wait_until(f"the end of {self.node.name}", seconds, lambda: self.pid() is None)
+        wait_until(f"the end of {self.name}", seconds, lambda: self.pid() is None)
 
     def kill(self) -> None:
-        """As a power cut would end it."""
+        """kill -9, which also ends what is stopped."""
         self.signal(signal.SIGKILL)
         self.wait_gone(10)
 

@@ -2,7 +2,9 @@
 //! ends `:ok` (it happened), `:fail` (it surely did not) or `:info` (nobody knows). A
 //! refusal by condition is a `:fail` that also says what the server found.
 
-use std::{collections::BTreeMap, fmt::Write, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
+
+use crate::edn;
 
 /// A value that a client wrote; no two writes write the same.
 pub(crate) type Value = u64;
@@ -86,52 +88,100 @@ impl History {
 
     /// The longest time in which no read (or no write) succeeded, in seconds.
     pub(crate) fn longest_gap_s(&self, writes: bool) -> f64 {
-        let mut ends: Vec<Duration> = self
-            .0
-            .iter()
-            .filter(|operation| operation.call.writes() == writes)
-            .filter(|operation| matches!(operation.outcome, Outcome::Ok(_)))
-            .map(|operation| operation.ended)
-            .collect();
+        let mut ends: Vec<Duration> = self.successes(writes).collect();
         ends.sort_unstable();
         ends.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).fold(0.0, f64::max)
     }
 
-    /// One map a line, invocations and completions in the order of time, with independent
-    /// `[key value]` tuples: what Knossos and Elle read.
-    pub(crate) fn edn(&self) -> String {
-        let mut events: Vec<(Duration, bool, &Operation)> = Vec::new();
-        for operation in &self.0 {
-            events.push((operation.invoked, false, operation));
-            events.push((operation.ended, true, operation));
-        }
-        events.sort_by_key(|(time, completion, _)| (*time, *completion));
-        let mut text = String::new();
-        for (index, (time, completion, operation)) in events.into_iter().enumerate() {
-            let kind = match (completion, operation.outcome) {
-                (false, _) => "invoke",
-                (true, Outcome::Ok(_)) => "ok",
-                (true, Outcome::Differs | Outcome::Absent | Outcome::Fail) => "fail",
-                (true, Outcome::Info) => "info",
-            };
-            let error = match operation.outcome {
-                Outcome::Differs if completion => ", :error :differs",
-                Outcome::Absent if completion => ", :error :absent",
-                _ => "",
-            };
-            let (f, value) = edn_call(operation, completion);
-            writeln!(
-                text,
-                "{{:index {index}, :time {}, :type :{kind}, :process {}, :f :{f}, \
-                 :value [{} {value}]{error}}}",
-                time.as_nanos(),
-                operation.process,
-                operation.key,
-            )
-            .expect("writing to a String");
-        }
-        text
+    /// When reads (or writes) succeeded.
+    pub(crate) fn successes(&self, writes: bool) -> impl Iterator<Item = Duration> {
+        self.0
+            .iter()
+            .filter(move |operation| operation.call.writes() == writes)
+            .filter(|operation| matches!(operation.outcome, Outcome::Ok(_)))
+            .map(|operation| operation.ended)
     }
+
+    /// Independent `[key value]` tuples: what Knossos and Elle read.
+    pub(crate) fn edn(&self) -> String {
+        let entries: Vec<edn::Entry> = self.0.iter().map(Operation::edn).collect();
+        edn::lines(&entries)
+    }
+}
+
+impl Operation {
+    fn edn(&self) -> edn::Entry {
+        let kind = match self.outcome {
+            Outcome::Ok(_) => "ok",
+            Outcome::Differs | Outcome::Absent | Outcome::Fail => "fail",
+            Outcome::Info => "info",
+        };
+        let error = match self.outcome {
+            Outcome::Differs => Some("differs"),
+            Outcome::Absent => Some("absent"),
+            Outcome::Ok(_) | Outcome::Fail | Outcome::Info => None,
+        };
+        let (f, asked) = edn_call(self, false);
+        let (_, found) = edn_call(self, true);
+        edn::Entry {
+            process: self.process.to_string(),
+            f,
+            invoked: self.invoked,
+            ended: self.ended,
+            kind,
+            asked: format!("[{} {asked}]", self.key),
+            found: format!("[{} {found}]", self.key),
+            error,
+        }
+    }
+}
+
+/// An operation of a workload that has calls and answers of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Recorded<C, A> {
+    /// The client's logical process; a new one after each `:info`.
+    pub(crate) process: u64,
+    /// What it is about: a set, a list, a bucket.
+    pub(crate) key: u64,
+    /// What was asked for.
+    pub(crate) call: C,
+    /// When, since the beginning.
+    pub(crate) invoked: Duration,
+    /// When it ended.
+    pub(crate) ended: Duration,
+    /// How it ended.
+    pub(crate) end: End<A>,
+}
+
+/// How it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum End<A> {
+    /// It happened; what was found.
+    Ok(A),
+    /// It surely did not happen.
+    Fail,
+    /// A time-out, a reset, a 5xx: it may have happened, or may yet.
+    Info,
+}
+
+impl<A> End<A> {
+    /// Jepsen's word for it.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            End::Ok(_) => "ok",
+            End::Fail => "fail",
+            End::Info => "info",
+        }
+    }
+}
+
+/// The operations of each key, in the order of the keys.
+pub(crate) fn by_key<C, A>(history: &[Recorded<C, A>]) -> BTreeMap<u64, Vec<&Recorded<C, A>>> {
+    let mut keys: BTreeMap<u64, Vec<&Recorded<C, A>>> = BTreeMap::new();
+    for operation in history {
+        keys.entry(operation.key).or_default().push(operation);
+    }
+    keys
 }
 
 fn edn_call(operation: &Operation, completion: bool) -> (&'static str, String) {

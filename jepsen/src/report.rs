@@ -137,7 +137,7 @@ mod tests {
             operation(1, Call::DeleteIf(1), Outcome::Absent, 6),
             operation(1, Call::Delete, Outcome::Info, 6),
         ]);
-        let verdict = crate::checker::check(&history);
+        let verdict = crate::checker::register::check(&history);
         let faults = [Duration::from_secs(2), Duration::from_secs(30)];
         let report = Report {
             history: &history,
@@ -161,7 +161,7 @@ mod tests {
              DELETE If-Match               0        1        0        0        0\n\
              longest time without a successful read  3.00 s\n\
              longest time without a successful write 0.00 s\n\
-             2 key histories linearizable, 0 violations [], 0 unknown []"
+             2 histories right, 0 violations [], 0 unknown []"
         );
     }
 }

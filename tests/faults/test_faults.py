@@ -39,7 +39,7 @@ def cluster():
         yield cluster
         for process in cluster.processes.values():
             log = process.log.read_text(errors="replace") if process.log.exists() else ""
-            assert "panicked at" not in log, f"{process.node.name} panicked"
+            assert "panicked at" not in log, f"{process.name} panicked"
     except BaseException:
         print(f"the logs are in {folder}")
         cluster.down()

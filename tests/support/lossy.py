@@ -1,10 +1,10 @@
 """`lossyfs` under test: a mounted folder that forgets on command what was not fsynced."""
 
-import json
 import os
-import socket
 import subprocess
 from pathlib import Path
+
+from nscluster.jsonlines import command
 
 from .server import binary
 from .wait import wait_until
@@ -19,22 +19,16 @@ class LossyFolder:
         self._socket = folder / "lossy.sock"
         program = binary().with_name("lossyfs")
         assert os.access(program, os.X_OK), f"{program} is missing: run `make test-power`"
-        command = [program, self.path, "--control", self._socket, "--mib", str(mib)]
-        self._process = subprocess.Popen(list(map(str, command)), stdin=subprocess.DEVNULL)
+        mount = [program, self.path, "--control", self._socket, "--mib", str(mib)]
+        self._process = subprocess.Popen(list(map(str, mount)), stdin=subprocess.DEVNULL)
         wait_until("the mount", 30, self._mounted)
-        self._connection = socket.socket(socket.AF_UNIX)
-        self._connection.connect(str(self._socket))
-        self._answers = self._connection.makefile("r")
 
     def _mounted(self) -> bool:
         assert self._process.poll() is None, "lossyfs ended: see its message above"
         return self._socket.exists()
 
     def command(self, what: str, **arguments) -> dict:
-        self._connection.sendall(json.dumps({"do": what, **arguments}).encode() + b"\n")
-        answer = json.loads(self._answers.readline())
-        assert "error" not in answer, answer
-        return answer
+        return command(self._socket, do=what, **arguments)
 
     def cut(self, seed: int, torn: bool) -> dict:
         return self.command("cut", seed=seed, torn=torn)
@@ -43,7 +37,6 @@ class LossyFolder:
         self.command("faults", **faults)
 
     def close(self) -> None:
-        self._connection.close()
         subprocess.run(["umount", "--lazy", self.path], check=False)
         self._process.terminate()
         self._process.wait(30)

@@ -29,6 +29,8 @@ pub struct Content {
     durable: Image,
     /// Blocks that differ, or may differ, from the durable ones.
     dirty: BTreeSet<u64>,
+    /// Bits that rotted and were not written since: by offset, the mask of the byte.
+    rotten: BTreeMap<u64, u8>,
 }
 
 /// What a power cut does to what is not durable.
@@ -96,6 +98,8 @@ impl Content {
 
     /// Writes; the file grows as needed.
     pub fn write(&mut self, offset: u64, mut bytes: &[u8]) {
+        let end = offset.saturating_add(bytes.len() as u64);
+        self.rotten.retain(|at, _| !(offset..end).contains(at));
         let mut at = offset;
         while !bytes.is_empty() {
             let (number, from) = index(at);
@@ -111,6 +115,7 @@ impl Content {
 
     /// Cuts the file off, or lets it grow by zeros.
     pub fn truncate(&mut self, size: u64) {
+        self.rotten.retain(|at, _| *at < size);
         if size < self.now.size {
             let (last, within) = index(size);
             let keep = if within == 0 { last } else { last + 1 };
@@ -187,18 +192,35 @@ impl Content {
             return false;
         }
         let nth = random.random_range(0..self.durable.blocks.len());
-        let (number, block) = self.durable.blocks.iter_mut().nth(nth).expect("counted before");
+        let number = *self.durable.blocks.keys().nth(nth).expect("counted before");
         let start = number * BLOCK as u64;
         let inside = usize::try_from(self.durable.size.saturating_sub(start)).unwrap_or(BLOCK);
         if inside == 0 {
             return false;
         }
         let (byte, bit) = (random.random_range(0..inside.min(BLOCK)), random.random_range(0..8));
-        Arc::make_mut(block)[byte] ^= 1 << bit;
-        let number = *number;
-        if let Some(now) = self.now.blocks.get_mut(&number) {
-            Arc::make_mut(now)[byte] ^= 1 << bit;
-        }
+        let offset = start + byte as u64;
+        self.exchange(offset, 1 << bit);
+        *self.rotten.entry(offset).or_default() ^= 1 << bit;
         true
+    }
+
+    /// Flips back what was flipped and not written since; says how many bytes that were.
+    pub fn unflip(&mut self) -> usize {
+        let rotten = std::mem::take(&mut self.rotten);
+        for (offset, mask) in &rotten {
+            self.exchange(*offset, *mask);
+        }
+        rotten.len()
+    }
+
+    /// Flips the bits of the mask in a byte, on the disk and in the cache.
+    fn exchange(&mut self, offset: u64, mask: u8) {
+        let (number, byte) = index(offset);
+        for image in [&mut self.durable, &mut self.now] {
+            if let Some(block) = image.blocks.get_mut(&number) {
+                Arc::make_mut(block)[byte] ^= mask;
+            }
+        }
     }
 }

@@ -34,6 +34,8 @@ pub enum Command {
         /// Decides which.
         seed: u64,
     },
+    /// Flips back what was flipped, as a disk does whose bad reads pass.
+    Unflip,
     /// Says how it stands.
     Status,
 }
@@ -41,7 +43,7 @@ pub enum Command {
 /// What every command is answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
-    /// Files in which a bit was flipped.
+    /// Files in which a bit was flipped; of `unflip`: bytes in which one was flipped back.
     pub flipped: usize,
     /// Bytes that blocks take.
     pub used_bytes: u64,
@@ -62,6 +64,7 @@ pub fn execute(volume: &Mutex<Volume>, command: Command) -> Answer {
         Command::Flip { on, count, seed } => {
             flipped = volume.flip(&on, count, &mut StdRng::seed_from_u64(seed));
         }
+        Command::Unflip => flipped = volume.unflip(),
         Command::Status => {}
     }
     Answer { flipped, used_bytes: volume.space().1, fsyncs: volume.fsyncs }

@@ -397,6 +397,15 @@ impl Volume {
         flipped
     }
 
+    /// Flips back every bit that rotted and was not written since; says in how many bytes.
+    pub fn unflip(&mut self) -> usize {
+        let contents = self.nodes.values_mut().filter_map(|node| match &mut node.kind {
+            Kind::File(content) => Some(content),
+            Kind::Folder(_) => None,
+        });
+        contents.map(Content::unflip).sum()
+    }
+
     /// Free blocks, for `statfs`: total and free.
     pub fn blocks(&self) -> (u64, u64) {
         let block = BLOCK as u64;

@@ -125,6 +125,11 @@ fn a_flipped_bit_is_one_bit_and_stays() {
     assert_eq!(ones(&mut volume), 1);
     volume.cut(Cut::Drop, &mut random());
     assert_eq!(ones(&mut volume), 1);
+    assert_eq!((volume.unflip(), ones(&mut volume)), (1, 0));
+    // What was written since is what the program wrote.
+    assert_eq!(volume.flip("shard", 1, &mut random()), 1);
+    volume.write(ino, 0, &[0xff; 10_000]).unwrap();
+    assert_eq!((volume.unflip(), ones(&mut volume)), (0, 80_000));
 }
 
 #[derive(Clone, Debug)]
