@@ -422,6 +422,7 @@ impl Check for RootCommand {
             | Self::FinaliseLevel { .. }
             | Self::SetDiskState { .. }
             | Self::MoveMember { .. }
+            | Self::ReplaceDisk { .. }
             | Self::EndMove { .. }
             | Self::RemoveDisk { .. }
             | Self::RemoveNode { .. }

@@ -3,8 +3,8 @@
 //! the first ones once all the disks that were announced are there (`plan`).
 //!
 //! Every metadata node runs one; it acts only while its node leads. Two leaders at the
-//! same time do no harm: the state machine refuses groups for a policy and class of disks that
-//! has some.
+//! same time do no harm: the state machine refuses groups from who does not know how many there
+//! are.
 
 mod plan;
 
@@ -23,7 +23,7 @@ use types::{
     StorageClasses,
 };
 
-pub use plan::Lack;
+pub use plan::{Lack, site, sites};
 
 use crate::{
     api::{self, RootAnswer, RootCommand, RootQuery, RootView},
@@ -35,14 +35,15 @@ use crate::{
 pub struct ControllerSettings {
     /// Disks of all classes to wait for before the first groups are made. Zero: never make any.
     pub initial_disks: usize,
-    /// Permutations of the disks that are cut into groups, see [`placement::plan`].
-    pub permutations: usize,
+    /// Permutations of the disks that are cut into groups, see [`placement::plan`]; `None`: as many as
+    /// [`placement::permutations`] says.
+    pub permutations: Option<usize>,
     /// What two members of a group must not share.
     pub domain: Domain,
     /// What the operator says of storage classes; the others keep [`StorageClasses::new`].
     pub classes: BTreeMap<StorageClass, ProfileOverride>,
     /// How long no disk of a class must have come or gone before groups are made of them, except
-    /// with the first ones: groups are made once, of the disks that are there then.
+    /// with the first ones: later disks get ranks of groups only by moving bytes.
     pub settle: Duration,
     /// The pause between two looks at the cluster.
     pub interval: Duration,
@@ -53,7 +54,7 @@ impl ControllerSettings {
     pub fn new(initial_disks: usize, domain: Domain) -> Self {
         Self {
             initial_disks,
-            permutations: placement::PERMUTATIONS,
+            permutations: None,
             domain,
             classes: BTreeMap::new(),
             settle: Duration::from_secs(30),
@@ -183,8 +184,10 @@ impl Controller {
         let mut created = 0;
         for group_set in plan.create {
             created += group_set.groups.len();
-            let plan::GroupSet { policy, class, groups } = group_set;
-            self.propose(RootCommand::CreateGroups { policy, class, groups, existing: 0 }).await?;
+            let plan::GroupSet { policy, class, groups, existing } = group_set;
+            let existing = u32::try_from(existing).expect("the ids of groups are no larger");
+            let create = RootCommand::CreateGroups { policy, class, groups, existing };
+            self.propose(create).await?;
         }
         Ok(match (created, plan.lacking.is_empty()) {
             (0, true) => Step::Settled,

@@ -385,6 +385,8 @@ pub mod root {
     pub const EPOCH: &[u8] = b"K\x04";
     /// Prefix of all nodes.
     pub const NODES: &[u8] = b"N";
+    /// Prefix of the nodes of all data folders, also of those that were removed.
+    pub const INSTANCES: &[u8] = b"I";
     /// Prefix of all disks.
     pub const DISKS: &[u8] = b"D";
     /// Prefix of all placement groups.

@@ -19,8 +19,8 @@ use metastore::{
         RootView,
         index::{
             BucketChange, Data, Event, EventKind, Garbage, GarbageId, ListAfter, ListEntry,
-            ListedObject, ListedPart, ListedVersion, ObjectUpdate, Origin, Part, Reason, Renamed,
-            RepairRow, Segment, Upload, VersionEntry, VersionsAfter,
+            ListedObject, ListedPart, ListedVersion, ObjectUpdate, Origin, Part, Reason, Reference,
+            ReferencedBlob, Renamed, RepairRow, Segment, Upload, VersionEntry, VersionsAfter,
         },
         root::{Bucket, ConfigKind},
     },
@@ -31,7 +31,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use types::{
     Attributes, BlobId, BlobRef, BucketId, BucketLock, BucketSettings, Checksum, ChecksumAlgorithm,
     ChecksumKind, ClusterId, ClusterMap, Compression, Condition, Content, DefaultRetention, Disk,
-    DiskClass, DiskId, DiskState, DiskUuid, ETag, Encoding, Epoch, FeatureLevel, GroupId,
+    DiskClass, DiskId, DiskState, DiskUuid, ETag, Encoding, Epoch, FeatureLevel, Former, GroupId,
     InstanceId, Location, Match, Node, NodeId, ObjectHead, ObjectLock, Period, PgId,
     PlacementGroup, Restore, Retention, RetentionMode, Role, StorageClass, StorageClasses,
     StorageProfile, UnixMillis, Version, VersionId, Versioning, WriteIntent,
@@ -482,7 +482,7 @@ fn index_messages() {
     use IndexQuery as Q;
     let (bucket, upload_id) = (BUCKET, upload_id(4));
     let (all, name) = variants!(IndexQuery: Settings Head Segments List ObjectParts Versions Upload
-        Uploads Parts Settled Garbage Repairs Events Due);
+        Uploads Parts Settled Blobs Referenced Garbage Repairs Events Due);
     let version = version_id();
     let versions = |after| {
         let (prefix, delimiter) = ("p".to_owned(), Some("/".to_owned()));
@@ -518,6 +518,11 @@ fn index_messages() {
         Q::Parts { bucket, key: key(), upload: upload_id, after: 7, limit: 1000 },
         Q::Settled { blob: blob_ref(77, 0).id, intent: intent(Some(2)) },
         Q::Settled { blob: blob_ref(77, 0).id, intent: intent(None) },
+        Q::Blobs {
+            asked: vec![(blob_ref(77, 0).id, intent(Some(2))), (blob_ref(78, 0).id, intent(None))],
+        },
+        Q::Referenced { after: None, limit: 1000 },
+        Q::Referenced { after: Some(Bytes::from_static(b"Crow")), limit: 1000 },
         Q::Garbage { before: NOW, after: Some(garbage_id()), limit: 100 },
         Q::Repairs { after: Some(blob_ref(77, 0).id), limit: 100 },
         Q::Events { after: None, limit: 1000 },
@@ -528,7 +533,8 @@ fn index_messages() {
 
     use IndexView as V;
     let (all, name) = variants!(IndexView: Object Marker Settings ObjectParts Versions Segments Page
-        Upload Uploads Parts NoSuchUpload Settled Garbage Repairs Events Due BucketNotOpen BucketSealed);
+        Upload Uploads Parts NoSuchUpload Settled Blobs Referenced Garbage Repairs Events Due
+        BucketNotOpen BucketSealed);
     let listed = ListedObject {
         key: key(),
         size: 5,
@@ -574,6 +580,16 @@ fn index_messages() {
         V::NoSuchUpload,
         V::Settled(Some(true)),
         V::Settled(None),
+        V::Blobs(vec![
+            Reference::Referenced(compressed()),
+            Reference::Unreferenced,
+            Reference::Undecided,
+        ]),
+        V::Referenced {
+            blobs: vec![ReferencedBlob { blob: compressed(), intent: intent(Some(2)) }],
+            next: Some(Bytes::from_static(b"Crow")),
+        },
+        V::Referenced { blobs: Vec::new(), next: None },
         V::Garbage(vec![
             (garbage_id(), Garbage::Blob(blob_ref(77, 5))),
             (garbage_id(), Garbage::Upload { bucket, key: key(), upload: upload_id }),
@@ -615,11 +631,13 @@ fn root_commands() -> Vec<RootCommand> {
             cluster: ClusterId::from_bytes([0xc1; 16]),
             policy: policy(),
             partitions: presplit(2),
+            level: FeatureLevel(1),
         },
         node(Some(NodeId(1)), 1, Role::Meta),
         node(None, 2, Role::Data),
+        node(None, 3, Role::Data),
     ];
-    commands.extend((1..=6).map(|disk| C::RegisterDisk {
+    commands.extend((1..=8).map(|disk| C::RegisterDisk {
         uuid: DiskUuid::from_bytes([disk; 16]),
         node: NodeId(1001),
         capacity_bytes: 4 << 40,
@@ -637,8 +655,20 @@ fn root_commands() -> Vec<RootCommand> {
             policy: policy(),
             groups: vec![(1..=6).map(DiskId).collect()],
             class: DiskClass::Warm,
+            existing: 0,
         },
         C::SetStorageClasses { classes: classes() },
+        C::FinaliseLevel { level: FeatureLevel(1) },
+        // Two moves, one of which has ended; a disk that is emptied, a disk and a node that are
+        // gone.
+        C::MoveMember { group: PgId(1), epoch: Epoch(1), rank: 2, to: DiskId(7) },
+        C::MoveMember { group: PgId(1), epoch: Epoch(2), rank: 5, to: DiskId(8) },
+        C::EndMove { group: PgId(1), epoch: Epoch(3), rank: 5, disk: DiskId(6) },
+        C::SetDiskState { disk: DiskId(3), state: DiskState::Draining, epoch: Epoch(17) },
+        C::SetDiskState { disk: DiskId(6), state: DiskState::Out, epoch: Epoch(18) },
+        C::RemoveDisk { disk: DiskId(6) },
+        C::RemoveNode { node: NodeId(1002) },
+        C::ReplaceDisk { old: DiskId(3), new: DiskId(1), epoch: Epoch(300) },
         C::CreateBucket { name: name(), id: BUCKET, initial: settings() },
         config("", Some(Bytes::from_static(b"\x01document"))),
         config("named", Some(Bytes::new())),
@@ -654,7 +684,7 @@ fn root_commands() -> Vec<RootCommand> {
 #[test]
 fn root_messages() {
     let (all, name) = variants!(RootCommand: Bootstrap RegisterNode RegisterDisk SetStorageClasses
-        CreateGroups SaveCursor CreateBucket SetBucketConfig BeginDeleteBucket FinishDeleteBucket
+        FinaliseLevel SetDiskState MoveMember ReplaceDisk EndMove RemoveDisk RemoveNode CreateGroups SaveCursor CreateBucket SetBucketConfig BeginDeleteBucket FinishDeleteBucket
         CancelDeleteBucket);
     check("root_commands.v1.hex", all, name, root_commands());
 
@@ -708,7 +738,7 @@ fn root_messages() {
         epoch,
         policy: policy(),
         disks: vec![DiskId(7)],
-        former: Vec::new(),
+        former: vec![Former { rank: 0, disk: DiskId(300) }],
         class: DiskClass::Warm,
     };
     let map = ClusterMap {
@@ -939,7 +969,11 @@ fn root_rows() {
     assert_eq!(fixed, row_lines(&rows));
     let old = rows_of(&fixed);
     let RootView::Map(Some(map)) = root::evaluate(&old, &RootQuery::Map).unwrap() else { panic!() };
-    assert_eq!((map.nodes.len(), map.disks.len(), map.groups.len()), (2, 6, 1));
-    assert_eq!((map.partitions, map.epoch), (presplit(2), Epoch(11)));
-    assert_eq!(map.classes, classes());
+    assert_eq!((map.nodes.len(), map.disks.len(), map.groups.len()), (2, 7, 1));
+    assert_eq!((map.partitions, map.epoch), (presplit(2), Epoch(21)));
+    assert_eq!((map.classes, map.level), (classes(), FeatureLevel(1)));
+    assert_eq!(map.disks[&DiskId(3)].state, DiskState::Draining);
+    let group = &map.groups[&PgId(1)];
+    assert_eq!(group.disks, [1, 2, 7, 4, 5, 8].map(DiskId));
+    assert_eq!(group.former, [Former { rank: 2, disk: DiskId(3) }]);
 }

@@ -275,6 +275,24 @@ fn a_page_costs_a_page() {
     assert_eq!(partition.rows.read.get(), 2);
 }
 
+/// A worker that compares the index with the disks asks for pages until the end: one of them must not
+/// keep the leader busy because hardly any object has a blob.
+#[test]
+fn a_page_of_blobs_ends_where_few_rows_have_one() {
+    let mut partition = Partition::new();
+    for file in 0..10_000 {
+        partition.put_inline(&format!("inline/{file:05}"));
+    }
+    let put = partition.put("z", Data::Blob { blob: blob_ref(1, 5000), missing: Vec::new() });
+    assert!(matches!(partition.apply(&put), IndexAnswer::Object(_)));
+    let page = partition.ask(&IndexQuery::Referenced { after: None, limit: 1000 });
+    let IndexView::Referenced { blobs, next: Some(next) } = page else { panic!("{page:?}") };
+    assert_eq!((blobs.len(), partition.rows.read.get()), (0, 10_000));
+    let page = partition.ask(&IndexQuery::Referenced { after: Some(next), limit: 1000 });
+    let IndexView::Referenced { blobs, next: None } = page else { panic!("{page:?}") };
+    assert_eq!((blobs.len(), partition.rows.read.get()), (1, 1));
+}
+
 fn versions(
     prefix: &str,
     delimiter: Option<&str>,

@@ -13,6 +13,11 @@ impl Random {
         Self(seed)
     }
 
+    /// A number that looks like chance and is the same for the same place.
+    pub(crate) fn at(place: u64) -> u64 {
+        Self::new(place).next()
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;

@@ -88,6 +88,17 @@ pub enum RootCommand {
         /// The new member. May be a former one of the same rank, which is none then.
         to: DiskId,
     },
+    /// Moves every rank of a disk to another one, as [`RootCommand::MoveMember`] does, and takes the
+    /// disk out: all or nothing. Answer: `Done`, also if it is out and has no rank; `Refused` if the
+    /// map has changed since, or if any of the moves would be.
+    ReplaceDisk {
+        /// The disk that goes.
+        old: DiskId,
+        /// The disk that takes its place.
+        new: DiskId,
+        /// The epoch of the map that it was decided by.
+        epoch: Epoch,
+    },
     /// Forgets a former disk of a rank: everything that it held is where it belongs. Answer:
     /// `Done`, also if it was forgotten before; `Refused` if the group has changed since.
     EndMove {

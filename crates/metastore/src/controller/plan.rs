@@ -1,5 +1,5 @@
 //! Which placement groups a cluster lacks: one set for each policy and class of disks that the
-//! profile of a storage class names. Pure.
+//! profile of a storage class names; and more where disks have become many. Pure.
 //!
 //! Gateways look for groups of the profile's own disks and, where there are none, of the next
 //! hotter ones ([`ClusterMap::groups_for`]). So a profile whose disks are not there, or are too
@@ -8,7 +8,9 @@
 use std::{collections::BTreeSet, fmt};
 
 use placement::{DiskSite, PlacementError};
-use types::{ClusterMap, DiskClass, DiskId, DiskState, ErasurePolicy, StorageClass};
+use types::{
+    ClusterMap, Disk, DiskClass, DiskId, DiskState, ErasurePolicy, PlacementGroup, StorageClass,
+};
 
 use super::ControllerSettings;
 
@@ -19,6 +21,8 @@ pub(super) struct GroupSet {
     pub(super) class: DiskClass,
     /// Members in rank order.
     pub(super) groups: Vec<Vec<DiskId>>,
+    /// How many there are already.
+    pub(super) existing: usize,
 }
 
 /// What is to be made, and what cannot be.
@@ -73,8 +77,8 @@ pub(super) fn plan(
         while let Some(disks) = candidate {
             match find(&plan, map, settings, unsettled, policy, disks) {
                 Found::There => served = Some(disks),
-                Found::New(groups) => {
-                    plan.create.push(GroupSet { policy, class: disks, groups });
+                Found::New(groups, existing) => {
+                    plan.create.push(GroupSet { policy, class: disks, groups, existing });
                     served = Some(disks);
                 }
                 // What it lacks is said once it is known what stands in.
@@ -107,7 +111,8 @@ pub(super) fn plan(
 /// What comes of looking for groups of one policy and class of disks.
 enum Found {
     There,
-    New(Vec<Vec<DiskId>>),
+    /// These, besides so many that are there.
+    New(Vec<Vec<DiskId>>, usize),
     Unsettled,
     /// No disks, and hotter ones may do.
     NoDisks,
@@ -122,21 +127,33 @@ fn find(
     policy: ErasurePolicy,
     disks: DiskClass,
 ) -> Found {
-    let there = map.groups.values().any(|group| (group.policy, group.class) == (policy, disks))
-        || plan.create.iter().any(|set| (set.policy, set.class) == (policy, disks));
-    if there {
+    if plan.create.iter().any(|set| (set.policy, set.class) == (policy, disks)) {
         return Found::There;
     }
+    let of_the_set = |group: &&PlacementGroup| (group.policy, group.class) == (policy, disks);
+    let existing = map.groups.values().filter(of_the_set).count();
     let sites = sites(map, disks);
+    let permutations =
+        settings.permutations.unwrap_or_else(|| placement::permutations(sites.len(), policy));
+    // Disks that are added take ranks of the groups that are there. Only when they have become twice
+    // as many is the set filled up to what a new cluster of them would have.
+    let wanted = sites.len() * permutations / policy.n();
+    if existing > 0 && existing * 2 > wanted {
+        return Found::There;
+    }
     if sites.is_empty() && disks.hotter().is_some() {
         return Found::NoDisks;
     }
     if unsettled.contains(&disks) {
-        return Found::Unsettled;
+        return if existing > 0 { Found::There } else { Found::Unsettled };
     }
-    let seed = seed(map, policy, disks);
-    match placement::plan(&sites, policy, settings.permutations, settings.domain, seed) {
-        Ok(groups) => Found::New(groups),
+    let seed = seed(map, policy, disks) ^ existing as u64;
+    match placement::plan(&sites, policy, permutations, settings.domain, seed) {
+        Ok(mut groups) => {
+            groups.truncate(wanted.saturating_sub(existing).max(1));
+            Found::New(groups, existing)
+        }
+        Err(_) if existing > 0 => Found::There,
         Err(error) => Found::Failed(error),
     }
 }
@@ -176,18 +193,21 @@ pub(super) fn seed(map: &ClusterMap, policy: ErasurePolicy, class: DiskClass) ->
 }
 
 /// The disks of a class that take part in placement and where they stand.
-pub(super) fn sites(map: &ClusterMap, class: DiskClass) -> Vec<DiskSite> {
+pub fn sites(map: &ClusterMap, class: DiskClass) -> Vec<DiskSite> {
     map.disks
         .values()
         .filter(|disk| disk.state == DiskState::In && disk.class == class)
-        .filter_map(|disk| {
-            let location = &map.nodes.get(&disk.node)?.location;
-            Some(DiskSite {
-                id: disk.id,
-                node: disk.node,
-                rack: location.rack.clone(),
-                zone: location.zone.clone(),
-            })
-        })
+        .filter_map(|disk| site(map, disk))
         .collect()
+}
+
+/// Where a disk stands; `None` if its node is not known.
+pub fn site(map: &ClusterMap, disk: &Disk) -> Option<DiskSite> {
+    let location = &map.nodes.get(&disk.node)?.location;
+    Some(DiskSite {
+        id: disk.id,
+        node: disk.node,
+        rack: location.rack.clone(),
+        zone: location.zone.clone(),
+    })
 }

@@ -147,21 +147,48 @@ fn nothing_is_made_before_standards_groups_can_be() {
     assert!(refused.to_string().contains("there are 2"), "{refused}");
 }
 
+/// Adds the groups of a set to the map.
+fn make(map: &mut ClusterMap, set: plan::GroupSet) {
+    for disks in set.groups {
+        let id = PgId(map.groups.len() as u32 + 1);
+        let (epoch, former) = (Epoch(1), Vec::new());
+        let (policy, class) = (set.policy, set.class);
+        map.groups.insert(id, PlacementGroup { id, epoch, policy, class, disks, former });
+    }
+}
+
 #[test]
 fn what_is_there_is_not_made_again() {
     let mut map = map(&[(HOT, 4), (COLD, 4)]);
-    let policy = map.policy;
-    let disks: Vec<DiskId> = plan::sites(&map, COLD).iter().map(|site| site.id).take(3).collect();
-    let group = PlacementGroup {
-        id: PgId(1),
-        epoch: Epoch(1),
-        policy,
-        class: COLD,
-        disks,
-        former: Vec::new(),
-    };
-    map.groups = BTreeMap::from([(PgId(1), group)]);
+    let mut plan = plan_of(&map, &settings());
+    assert_eq!(plan.create.len(), 2);
+    make(&mut map, plan.create.pop().expect("the cold ones"));
+    assert_eq!(map.groups.len(), 85, "64 permutations of four disks, in threes");
     assert_eq!(sets(&map, &plan_of(&map, &settings())), [("rs-2-1".to_owned(), HOT)]);
+}
+
+/// A set grows with its disks, but not with each of them: the ranks that are there move to new disks.
+#[test]
+fn a_set_is_filled_up_when_its_disks_have_become_twice_as_many() {
+    let mut map = map(&[(HOT, 12)]);
+    let later = map.disks.split_off(&DiskId(7));
+    let first = plan_of(&map, &settings()).create.remove(0);
+    assert_eq!((first.groups.len(), first.existing), (64, 0));
+    make(&mut map, first);
+    // As long as groups are made with 32 permutations and more, there are enough of them.
+    map.disks.extend(later);
+    assert!(plan_of(&map, &settings()).create.is_empty());
+    let many = ControllerSettings { permutations: Some(32), ..settings() };
+    let more = plan_of(&map, &many).create.remove(0);
+    assert_eq!((more.groups.len(), more.existing), (64, 64), "128 in all");
+    let old: Vec<_> = map.groups.values().map(|group| group.disks.clone()).collect();
+    assert!(more.groups.iter().filter(|group| old.contains(group)).count() < 16, "others");
+    make(&mut map, more);
+    assert!(plan_of(&map, &many).create.is_empty());
+    let unsettled = BTreeSet::from([HOT]);
+    map.groups.split_off(&PgId(60));
+    let plan = plan::plan(&map, &many, &unsettled).expect("STANDARD is served");
+    assert!(plan.create.is_empty() && plan.lacking.is_empty(), "more disks may be coming");
 }
 
 #[test]

@@ -58,9 +58,12 @@ impl RootModel {
     fn change(&mut self, now: UnixMillis, command: &C) -> A {
         let no = || A::Refused(String::new());
         match command {
-            C::Bootstrap { partitions, .. } => match &self.bootstrapped {
-                Some(first) if first == command => A::Done,
-                Some(_) => no(),
+            // The level is that of the first time: it may have been raised since.
+            C::Bootstrap { cluster, policy, partitions, .. } => match &self.bootstrapped {
+                Some(C::Bootstrap { cluster: c, policy: p, partitions: all, .. }) => {
+                    if (c, p, all) == (cluster, policy, partitions) { A::Done } else { no() }
+                }
+                Some(_) => unreachable!("only a bootstrap is kept"),
                 None => {
                     let mut groups: Vec<_> = partitions.iter().map(|p| p.group).collect();
                     groups.push(types::GroupId::ROOT);
@@ -154,22 +157,35 @@ impl RootModel {
             C::MoveMember { group, epoch, rank, to } => {
                 let is_in = self.disks.get(to).is_some_and(|disk| disk.state == DiskState::In);
                 let Some(group) = self.groups.get_mut(group) else { return no() };
-                let rank_of = |disk| group.former.iter().find(|f| f.disk == disk).map(|f| f.rank);
-                let back = rank_of(*to) == Some(*rank);
-                let former = group.former.len() - usize::from(back);
-                if group.epoch != *epoch
-                    || !is_in
-                    || usize::from(*rank) >= group.disks.len()
-                    || group.disks.contains(to)
-                    || rank_of(*to).is_some_and(|other| other != *rank)
-                    || former >= PlacementGroup::FORMER_MAX
+                if group.epoch != *epoch || !is_in || !can_move(group, *rank, *to) {
+                    return no();
+                }
+                move_rank(group, *rank, *to);
+                A::Done
+            }
+            C::ReplaceDisk { old, new, epoch } => {
+                let state = |disk| self.disks.get(disk).map(|disk| disk.state);
+                let (Some(old_state), Some(new_state)) = (state(old), state(new)) else {
+                    return no();
+                };
+                let mut groups: Vec<(u8, &mut PlacementGroup)> = self
+                    .groups
+                    .values_mut()
+                    .filter_map(|group| Some((group.disks.iter().position(|d| d == old)?, group)))
+                    .map(|(rank, group)| (rank as u8, group))
+                    .collect();
+                if groups.is_empty() && old_state == DiskState::Out {
+                    return A::Done;
+                }
+                if self.epoch != epoch.0
+                    || new_state != DiskState::In
+                    || old == new
+                    || !groups.iter().all(|(rank, group)| can_move(group, *rank, *new))
                 {
                     return no();
                 }
-                group.former.retain(|former| former.disk != *to);
-                let member = std::mem::replace(&mut group.disks[usize::from(*rank)], *to);
-                group.former.push(Former { rank: *rank, disk: member });
-                group.epoch.0 += 1;
+                groups.iter_mut().for_each(|(rank, group)| move_rank(group, *rank, *new));
+                self.disks.entry(*old).and_modify(|disk| disk.state = DiskState::Out);
                 A::Done
             }
             C::EndMove { group, epoch, rank, disk } => {
@@ -366,4 +382,20 @@ impl RootModel {
             Q::Workers => V::Workers(None),
         }
     }
+}
+
+fn can_move(group: &PlacementGroup, rank: u8, to: DiskId) -> bool {
+    let rank_of = |disk| group.former.iter().find(|f| f.disk == disk).map(|f| f.rank);
+    let former = group.former.len() - usize::from(rank_of(to) == Some(rank));
+    usize::from(rank) < group.disks.len()
+        && !group.disks.contains(&to)
+        && rank_of(to).is_none_or(|other| other == rank)
+        && former < PlacementGroup::FORMER_MAX
+}
+
+fn move_rank(group: &mut PlacementGroup, rank: u8, to: DiskId) {
+    group.former.retain(|former| former.disk != to);
+    let member = std::mem::replace(&mut group.disks[usize::from(rank)], to);
+    group.former.push(Former { rank, disk: member });
+    group.epoch.0 += 1;
 }

@@ -243,7 +243,6 @@ impl IndexModel {
         }
     }
 
-    /// All versions of a key.
     fn reference(&self, blob: BlobId, intent: &WriteIntent) -> Reference {
         let at = (intent.bucket, intent.key.clone());
         let found = match intent.part {
@@ -264,7 +263,7 @@ impl IndexModel {
         }
     }
 
-    /// Heads, then parts, then other versions.
+    /// Heads, then parts, then other versions, of each key the latest first.
     fn referenced(&self) -> Vec<ReferencedBlob> {
         let intent = |at: &Key, part, made| WriteIntent {
             bucket: at.0,
@@ -280,7 +279,7 @@ impl IndexModel {
         let mut heads = Vec::new();
         let mut others = Vec::new();
         for (at, versions) in &self.versions {
-            for (place, stored) in versions.iter().enumerate() {
+            for (place, stored) in versions.iter().enumerate().rev() {
                 let is_head = place + 1 == versions.len();
                 if is_head { &mut heads } else { &mut others }.extend(of_version(at, stored));
             }
@@ -296,6 +295,7 @@ impl IndexModel {
         heads.into_iter().chain(parts).chain(others).collect()
     }
 
+    /// All versions of a key.
     fn all(&self, at: &Key) -> &[Stored] {
         self.versions.get(at).map(Vec::as_slice).unwrap_or_default()
     }

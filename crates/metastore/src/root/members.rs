@@ -93,6 +93,12 @@ impl Apply<'_> {
                         taken.address
                     ));
                 }
+                if query::was_used(self.rows, id)? {
+                    return refused(format!(
+                        "node id {id} belonged to a node that was removed, and ids are never used \
+                         again: start this one with an empty folder under a new id"
+                    ));
+                }
                 if role == Role::Data {
                     return refused(format!(
                         "node {id} is not known: data nodes are given their id"

@@ -63,6 +63,7 @@ impl Apply<'_> {
             C::MoveMember { group, epoch, rank, to } => {
                 self.move_member(*group, *epoch, *rank, *to)
             }
+            C::ReplaceDisk { old, new, epoch } => self.replace_disk(*old, *new, *epoch),
             C::EndMove { group, epoch, rank, disk } => self.end_move(*group, *epoch, *rank, *disk),
             C::RemoveDisk { disk } => self.remove_disk(*disk),
             C::RemoveNode { node } => self.remove_node(*node),

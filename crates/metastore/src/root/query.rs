@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use consensus::{KvError, KvRead};
-use types::{BucketId, ClusterMap, Disk, Epoch, Node, Partition, PlacementGroup};
+use types::{BucketId, ClusterMap, Disk, Epoch, Node, NodeId, Partition, PlacementGroup};
 
 use super::cursors;
 use crate::{
@@ -63,8 +63,13 @@ pub fn cluster(rows: &dyn KvRead) -> Result<Option<ClusterRow>, KvError> {
 }
 
 /// A node.
-pub fn node(rows: &dyn KvRead, node: types::NodeId) -> Result<Option<Node>, KvError> {
+pub fn node(rows: &dyn KvRead, node: NodeId) -> Result<Option<Node>, KvError> {
     rows::get(rows, &root::node(node))
+}
+
+/// Whether a node ever had this id, also if it was removed since.
+pub(super) fn was_used(rows: &dyn KvRead, node: NodeId) -> Result<bool, KvError> {
+    Ok(all::<NodeId>(rows, root::INSTANCES)?.contains(&node))
 }
 
 pub(super) fn nodes(rows: &dyn KvRead) -> Result<Vec<Node>, KvError> {

@@ -554,7 +554,7 @@ impl Source {
         let prefix = pick(&PREFIXES, c).to_owned();
         let delimiter = pick(&DELIMITERS, d).map(str::to_owned);
         let marker = pick(&KEYS, e).to_owned();
-        match kind % 24 {
+        match kind % 26 {
             0 => IndexQuery::Head { bucket, key, version: None },
             12..=14 => {
                 let (bucket, key, version) = self.version(u, n, &key, known);
@@ -593,6 +593,19 @@ impl Source {
                     .then(|| known.events_made.saturating_sub(u64::from(f % 16))),
                 limit,
             },
+            24 => {
+                let IndexQuery::Blobs { mut asked } = self.blobs_query() else { unreachable!() };
+                let unknown = WriteIntent {
+                    bucket,
+                    key,
+                    part: (g % 2 == 0).then_some((upload, u16::from(n % 4) + 1)),
+                    deadline: UnixMillis((now.0 + u64::from(e)).saturating_sub(128)),
+                };
+                let at = usize::from(f) % (asked.len() + 1);
+                asked.insert(at, (blob_ref(u64::from(f), 1).id, unknown));
+                IndexQuery::Blobs { asked }
+            }
+            25 => IndexQuery::Referenced { after: None, limit },
             23 => IndexQuery::Due { now: now.plus(u64::from(f) * 5000) },
             2..=4 => {
                 let after = match f % 4 {
@@ -643,6 +656,15 @@ impl Source {
     }
 
     /// What is known of a pending blob that some command carried, as a sweeper would ask.
+    /// Those of [`Self::settled_queries`] in one.
+    pub fn blobs_query(&self) -> IndexQuery {
+        let asked = self.settled_queries().into_iter().map(|query| match query {
+            IndexQuery::Settled { blob, intent } => (blob, intent),
+            other => unreachable!("{other:?}"),
+        });
+        IndexQuery::Blobs { asked: asked.collect() }
+    }
+
     pub fn settled_queries(&self) -> Vec<IndexQuery> {
         let of = |data: &Data, bucket, key: &String, part, deadline| match data {
             Data::Inline(_) => None,

@@ -100,15 +100,40 @@ impl Pair {
     }
 
     pub(crate) fn ask(&self, query: &IndexQuery) -> IndexView {
+        let view = match query {
+            IndexQuery::Referenced { limit, .. } => self.all_referenced(*limit),
+            query => self.evaluate(query),
+        };
+        assert_eq!(view, self.model.query(query), "{query:?}");
+        view
+    }
+
+    fn evaluate(&self, query: &IndexQuery) -> IndexView {
         let view = match self.bug {
             Some(Bug::NoScanInQueries(kind)) => {
                 evaluate(&BuggyKv(&mut self.rows.clone(), Some(Bug::NoScan(kind))), query)
             }
             _ => evaluate(&self.rows, query),
         };
-        let view = view.unwrap();
-        assert_eq!(view, self.model.query(query), "{query:?}");
-        view
+        view.unwrap()
+    }
+
+    /// The pages one after the other: where they are cut is the machine's own affair.
+    fn all_referenced(&self, limit: u32) -> IndexView {
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            match self.evaluate(&IndexQuery::Referenced { after, limit }) {
+                IndexView::Referenced { blobs, next } => {
+                    assert!(blobs.len() <= limit.clamp(1, 1000) as usize);
+                    all.extend(blobs);
+                    match next {
+                        Some(next) => after = Some(next),
+                        None => return IndexView::Referenced { blobs: all, next: None },
+                    }
+                }
+                other => panic!("{other:?}"),
+            }
+        }
     }
 
     pub(crate) fn known(&self) -> Known {
@@ -171,6 +196,8 @@ impl Pair {
             self.ask(&IndexQuery::List { bucket, prefix: p, delimiter: d, after: None, limit });
             self.ask(&IndexQuery::Versions { bucket, prefix, delimiter, after: None, limit });
         }
+        self.ask(&IndexQuery::Referenced { after: None, limit: 3 });
+        self.ask(&self.source.blobs_query());
         self.ask(&IndexQuery::Repairs { after: None, limit: 1000 });
         self.ask(&IndexQuery::Events { after: None, limit: 1000 });
         self.ask(&IndexQuery::Due { now: UnixMillis(u64::MAX) });

@@ -63,6 +63,20 @@ fn the_dice_reach_every_answer() {
                 }
                 IndexView::Due(due) => format!("Due {due}"),
                 IndexView::Events(events) => format!("Events {}", events.len().min(2)),
+                IndexView::Blobs(all) => {
+                    for reference in &all {
+                        let word = first_word(&format!("{reference:?}"));
+                        *seen.entry(format!("view Blobs {word}")).or_default() += 1;
+                    }
+                    "Blobs".to_owned()
+                }
+                IndexView::Referenced { blobs, .. } => {
+                    for blob in &blobs {
+                        let part = blob.intent.part.is_some();
+                        *seen.entry(format!("view Referenced part {part}")).or_default() += 1;
+                    }
+                    format!("Referenced {}", blobs.len().min(2))
+                }
                 IndexView::Settled(settled) => format!("Settled {settled:?}"),
                 view => first_word(&format!("{view:?}")),
             };
@@ -187,6 +201,13 @@ const REACHED: &str = "
     view Settled Some(true)
     view Settled Some(false)
     view Settled None
+    view Blobs Referenced
+    view Blobs Unreferenced
+    view Blobs Undecided
+    view Referenced 0
+    view Referenced 2
+    view Referenced part true
+    view Referenced part false
     view Garbage
     view Repairs
     view Due true
