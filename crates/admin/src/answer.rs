@@ -7,6 +7,8 @@ use axum::{
 };
 use serde::Serialize;
 
+use crate::Refused;
+
 /// An answer in JSON.
 pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {
     let mut response = (status, Json(body)).into_response();
@@ -17,6 +19,18 @@ pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {
 /// An error: `{"error": {"code": "NotFound", "message": "..."}}`.
 pub(crate) fn error(status: StatusCode, code: &str, message: &str) -> Response {
     json(status, &serde_json::json!({ "error": { "code": code, "message": message } }))
+}
+
+/// Why something was not done: the status that says what kind of reason it is, and the reason.
+pub(crate) fn refused(refused: Refused) -> Response {
+    match refused {
+        Refused::NotFound(reason) => error(StatusCode::NOT_FOUND, "NotFound", &reason),
+        Refused::Conflict(reason) => error(StatusCode::CONFLICT, "Refused", &reason),
+        Refused::Invalid(reason) => error(StatusCode::BAD_REQUEST, "Invalid", &reason),
+        Refused::Unavailable(reason) => {
+            error(StatusCode::SERVICE_UNAVAILABLE, "Unavailable", &reason)
+        }
+    }
 }
 
 /// Every path that does not exist.

@@ -1,22 +1,27 @@
-//! The admin JSON. Every path needs the token.
+//! The admin JSON. Every path needs the token. What a path only shows is here; what changes
+//! something has a file for each topic.
+
+mod body;
+pub(crate) mod check;
+pub(crate) mod disks;
+pub(crate) mod inventory;
+pub(crate) mod upgrade;
+pub(crate) mod workers;
 
 use std::sync::Arc;
 
-use axum::{
-    extract::{Path, State},
-    http::StatusCode,
-    response::Response,
-};
+use axum::{extract::State, http::StatusCode, response::Response};
 
-use crate::{
-    AdminSource, ClusterHealth, Status, WorkerStatus, answer,
-    source::{self, Refused},
-};
+use crate::{AdminSource, ClusterHealth, Status, answer, model::CheckStatus, source};
 
 /// Everything at once. Answers 200 in the worst of states: the body says what is wrong.
 pub(crate) async fn status(State(source): State<Arc<dyn AdminSource>>) -> Response {
-    let (ready, cluster, workers) =
-        tokio::join!(source::ready(&*source), source::cluster(&*source), jobs(&*source));
+    let (ready, cluster, workers, check) = tokio::join!(
+        source::ready(&*source),
+        source::cluster(&*source),
+        source::workers(&*source),
+        source.check_status(),
+    );
     let verdict = cluster.as_ref().map_err(Clone::clone).and_then(ClusterHealth::verdict);
     let status = Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -25,7 +30,9 @@ pub(crate) async fn status(State(source): State<Arc<dyn AdminSource>>) -> Respon
         healthy: verdict.is_ok(),
         health_reason: verdict.err(),
         cluster: cluster.ok(),
-        workers,
+        check: check.ok().map(|check| CheckStatus { report: None, ..check }),
+        // What keeps the leader from answering is among the reasons above.
+        workers: workers.unwrap_or_default(),
     };
     answer::json(StatusCode::OK, &status)
 }
@@ -39,7 +46,7 @@ pub(crate) async fn nodes(State(source): State<Arc<dyn AdminSource>>) -> Respons
 }
 
 /// The disks.
-pub(crate) async fn disks(State(source): State<Arc<dyn AdminSource>>) -> Response {
+pub(crate) async fn list_disks(State(source): State<Arc<dyn AdminSource>>) -> Response {
     match source::cluster(&*source).await {
         Ok(cluster) => answer::json(StatusCode::OK, &cluster.disks),
         Err(reason) => unknown(&reason),
@@ -62,32 +69,23 @@ pub(crate) async fn shards(State(source): State<Arc<dyn AdminSource>>) -> Respon
     }
 }
 
-/// Asks for a report of an inventory. 202: it is made soon, by whichever node has the workers.
-pub(crate) async fn run_inventory(
-    State(source): State<Arc<dyn AdminSource>>,
-    Path((bucket, id)): Path<(String, String)>,
-) -> Response {
-    match source::run_inventory(&*source, &bucket, &id).await {
-        Ok(()) => {
-            let accepted = serde_json::json!({ "bucket": bucket, "id": id, "state": "requested" });
-            answer::json(StatusCode::ACCEPTED, &accepted)
-        }
-        Err(Refused::NotFound(reason)) => answer::error(StatusCode::NOT_FOUND, "NotFound", &reason),
-        Err(Refused::Unavailable(reason)) => unknown(&reason),
+/// What a new node must know to join; not the secret, which this port does not give away.
+pub(crate) async fn join(State(source): State<Arc<dyn AdminSource>>) -> Response {
+    match source.join_settings().await {
+        Ok(settings) => answer::json(StatusCode::OK, &settings),
+        Err(refused) => answer::refused(refused),
     }
 }
 
-/// The background jobs of this process.
-pub(crate) async fn workers(State(source): State<Arc<dyn AdminSource>>) -> Response {
-    answer::json(StatusCode::OK, &jobs(&*source).await)
+/// The cluster map as it is: for tools that compute with it.
+pub(crate) async fn map(State(source): State<Arc<dyn AdminSource>>) -> Response {
+    match source.map().await {
+        Ok(map) => answer::json(StatusCode::OK, &*map),
+        Err(reason) => unknown(&reason),
+    }
 }
 
-/// Jobs are in this process's memory; one that does not even list in time is a defect there,
-/// and the page is better without them than not at all.
-async fn jobs(source: &dyn AdminSource) -> Vec<WorkerStatus> {
-    tokio::time::timeout(source::TIMEOUT, source.workers()).await.unwrap_or_default()
-}
-
-fn unknown(reason: &str) -> Response {
+/// Something that could not be learnt.
+pub(crate) fn unknown(reason: &str) -> Response {
     answer::error(StatusCode::SERVICE_UNAVAILABLE, "Unavailable", reason)
 }

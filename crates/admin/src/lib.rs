@@ -1,5 +1,6 @@
 //! The second port: health for load balancers, metrics for Prometheus, JSON for operators and
-//! a status page for people. It reads; nothing here changes the cluster.
+//! a status page for people. Requests that change something are POST, need the token like all of the
+//! API, and are decided by the process ([`AdminSource`]).
 //!
 //! Reading order: [`model`] (the JSON), [`source`] (where the figures come from), [`router`](router())
 //! (the paths), then one file a concern: `auth`, `health`, `api`, `page`, `gauges`, `limits`,

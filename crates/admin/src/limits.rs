@@ -1,5 +1,4 @@
-//! What the port takes at most. Nothing here reads a body; the limits keep a client from
-//! making the process hold one.
+//! What the port takes at most, so that no client makes the process hold much.
 
 use axum::{
     body::HttpBody, extract::Request, http::StatusCode, middleware::Next, response::Response,

@@ -1,10 +1,26 @@
 //! What the admin API says, as JSON. The field names are a contract with scripts, the status
 //! page and `shardlake admin`: fields may be added, never renamed or removed.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod check;
+mod disks;
+mod join;
+mod upgrade;
+mod workers;
+
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use types::{ClusterMap, DiskState, NodeId, PlacementGroup, StorageClass};
+
+pub use self::{
+    check::{CheckProgress, CheckState, CheckStatus},
+    disks::{AddDisk, AddedDisk},
+    join::JoinSettings,
+    upgrade::{NodeLevel, UpgradeStatus},
+    workers::{
+        Place, Progress, Round, WORKER_TEXT_CHARS_MAX, WorkerCommand, WorkerState, WorkerStatus,
+    },
+};
 
 /// Everything at once: the answer of `/admin/v1/status`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,7 +37,10 @@ pub struct Status {
     pub health_reason: Option<String>,
     /// The cluster, if its state is known.
     pub cluster: Option<ClusterHealth>,
-    /// Background jobs of the answering process.
+    /// The last check of placement and redundancy that this process made, without its report.
+    pub check: Option<CheckStatus>,
+    /// Background jobs of the cluster's leader and of the answering process; empty if the leader
+    /// does not answer.
     pub workers: Vec<WorkerStatus>,
 }
 
@@ -34,6 +53,10 @@ pub struct ClusterHealth {
     pub epoch: u64,
     /// The erasure policy that the cluster was made with, as `rs-4-2`.
     pub policy: String,
+    /// What no two members of a placement group share: `disk`, `node` or `rack`; `null` if the
+    /// process does not know.
+    #[serde(default)]
+    pub domain: Option<String>,
     /// Durable shards that a write of a STANDARD object waits for.
     pub write_quorum: usize,
     /// The node that leads the root group.
@@ -112,6 +135,10 @@ pub struct NodeHealth {
     pub rack: String,
     /// Whether it answers.
     pub up: bool,
+    /// The highest feature level that its software knows.
+    pub level: u32,
+    /// Disks that it serves.
+    pub disks: usize,
 }
 
 /// What the operator or repair decided about a disk.
@@ -224,78 +251,6 @@ pub struct RaftStatus {
     pub stopped: Option<String>,
 }
 
-/// What a background job is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum WorkerState {
-    /// Nothing to do.
-    Idle,
-    /// At work.
-    Busy,
-    /// Held back by its throttle or by the operator.
-    Throttled,
-    /// Its last attempt failed; it will try again.
-    Failing,
-}
-
-/// A background job.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct WorkerStatus {
-    /// Its name, as `repair` or `scrub d3`.
-    pub name: String,
-    /// What it is doing.
-    pub state: WorkerState,
-    /// How far it is.
-    pub progress: Option<Progress>,
-    /// Units a second, lately.
-    pub rate: Option<f64>,
-    /// One sentence for people; the last error of a failing job.
-    pub detail: String,
-    /// The round under way, of a job that looks at everything again and again.
-    pub round: Option<Round>,
-    /// The last round that came to its end.
-    pub last_round: Option<Round>,
-    /// Where the round under way is.
-    pub place: Option<Place>,
-    /// Milliseconds until the round under way ends, if it goes on like the last one.
-    pub eta_ms: Option<u64>,
-    /// Why the last thing that a round could not do failed.
-    pub last_failure: Option<String>,
-}
-
-/// One pass of a job over all that it looks after.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Round {
-    /// When it began, in milliseconds since the Unix epoch.
-    pub began_ms: u64,
-    /// When it ended; `null` while it is under way.
-    pub ended_ms: Option<u64>,
-    /// Things looked at.
-    pub looked_at: u64,
-    /// What came of them, by name.
-    pub counts: BTreeMap<String, u64>,
-}
-
-/// Where a round is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
-    /// The bucket, disk or partition.
-    pub within: String,
-    /// The beginning of the key from which it goes on.
-    pub at: String,
-}
-
-/// How far a job is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Progress {
-    /// Units done in this round.
-    pub done: u64,
-    /// Units of this round, if known.
-    pub total: Option<u64>,
-    /// What is counted: `bytes`, `shards`, `blobs`.
-    pub unit: String,
-}
-
 impl ClusterHealth {
     /// The state that follows from the cluster map, the nodes known not to answer, and the
     /// Raft state of the replicas that did. A data node none of whose disks serves is down.
@@ -314,6 +269,8 @@ impl ClusterHealth {
             zone: node.location.zone.clone(),
             rack: node.location.rack.clone(),
             up: !silent.contains(&node.id) && serves(node.id),
+            level: node.level.0,
+            disks: map.disks.values().filter(|disk| disk.node == node.id).count(),
         });
         let disks = map.disks.values().map(|disk| DiskHealth {
             id: disk.id.0,
@@ -340,6 +297,7 @@ impl ClusterHealth {
             cluster: map.cluster.to_string(),
             epoch: map.epoch.0,
             policy: map.policy.to_string(),
+            domain: None,
             write_quorum: map.classes.profile(StorageClass::Standard).policy.write_quorum(),
             root_leader: leader(&raft, types::GroupId::ROOT.0),
             groups: GroupsHealth::of(map),

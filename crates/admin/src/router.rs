@@ -20,11 +20,18 @@ use crate::{AdminSource, answer, api, auth, gauges, health, limits, page, source
 /// |---|---|---|
 /// | `/health/live`, `/health/ready`, `/health/cluster` (and the same under `/minio`) | | 200 or 503 with the reason |
 /// | `/metrics` | | Prometheus text |
-/// | `/admin/v1/status`, `/nodes`, `/disks`, `/classes`, `/shards`, `/workers` | token | JSON, [`crate::model`] |
+/// | `/admin/v1/status`, `/nodes`, `/disks`, `/classes`, `/shards`, `/workers`, `/upgrade` | token | JSON, [`crate::model`] |
+/// | `/admin/v1/join` | token | what a new node must know, [`crate::model::JoinSettings`] |
+/// | `/admin/v1/map` | token | the cluster map, [`types::ClusterMap`] |
+/// | `POST /admin/v1/workers/NAME/throttle` with `{"percent": N}`, `.../cancel`, `.../start` | token | 202: the job obeys soon |
+/// | `POST /admin/v1/check` with `{"verify": bool}`, then `GET`; `POST .../check/cancel` | token | the check of redundancy, [`crate::model::CheckStatus`] |
+/// | `POST /admin/v1/disks` with [`crate::model::AddDisk`], to the node that has the folder | token | 200: the disk serves |
+/// | `POST /admin/v1/upgrade/finalise` with `{"level": N}` | token | 200: the level is in use |
 /// | `POST /admin/v1/inventory/BUCKET/ID/run` | token | 202: a report is made soon |
 /// | `/` | | the status page |
 ///
-/// `/minio/health/...` are the paths that existing charts and proxies for S3 servers check.
+/// What is refused is answered 404, 409 or 400 with the reason in one sentence, and nothing was
+/// changed. `/minio/health/...` are the paths that existing charts and proxies for S3 servers check.
 /// The admin paths take `Authorization: Bearer` with `token`; an empty token fits nothing.
 pub fn router(source: Arc<dyn AdminSource>, metrics: MetricsHandle, token: &str) -> Router {
     let health = Router::new()
@@ -34,11 +41,20 @@ pub fn router(source: Arc<dyn AdminSource>, metrics: MetricsHandle, token: &str)
     let admin = Router::new()
         .route("/status", get(api::status))
         .route("/nodes", get(api::nodes))
-        .route("/disks", get(api::disks))
+        .route("/disks", get(api::list_disks).post(api::disks::add))
         .route("/classes", get(api::classes))
         .route("/shards", get(api::shards))
-        .route("/workers", get(api::workers))
-        .route("/inventory/{bucket}/{id}/run", post(api::run_inventory))
+        .route("/map", get(api::map))
+        .route("/join", get(api::join))
+        .route("/workers", get(api::workers::list))
+        .route("/workers/{name}/throttle", post(api::workers::throttle))
+        .route("/workers/{name}/cancel", post(api::workers::cancel))
+        .route("/workers/{name}/start", post(api::workers::start))
+        .route("/check", get(api::check::status).post(api::check::start))
+        .route("/check/cancel", post(api::check::cancel))
+        .route("/upgrade", get(api::upgrade::status))
+        .route("/upgrade/finalise", post(api::upgrade::finalise))
+        .route("/inventory/{bucket}/{id}/run", post(api::inventory::run))
         .fallback(answer::not_found)
         .layer(middleware::from_fn_with_state(auth::Token::new(token), auth::require));
     let scrape = move |State(source): State<Arc<dyn AdminSource>>| scrape(source, metrics);

@@ -7,8 +7,11 @@ use std::{
 };
 
 use admin::{
-    AdminSource, ClusterHealth, ShardCounts, Status, WorkerStatus,
-    model::{DiskShards, Place, Progress, RaftStatus, Round, WorkerState},
+    AdminSource, ClusterHealth, Refused, ShardCounts, Status, WorkerStatus,
+    model::{
+        AddDisk, AddedDisk, CheckState, CheckStatus, DiskShards, JoinSettings, Place, Progress,
+        RaftStatus, Round, WorkerCommand, WorkerState,
+    },
 };
 use async_trait::async_trait;
 use axum::{
@@ -34,6 +37,18 @@ struct State {
     ready: Result<(), String>,
     cluster: Result<ClusterHealth, String>,
     hangs: bool,
+    map: ClusterMap,
+    /// What was asked for, and what is answered.
+    changes: Vec<String>,
+    answer: Result<(), Refused>,
+}
+
+impl Fake {
+    fn change(&self, what: String) -> Result<(), Refused> {
+        let mut state = self.0.lock().expect("not poisoned");
+        state.changes.push(what);
+        state.answer.clone()
+    }
 }
 
 #[async_trait]
@@ -66,7 +81,46 @@ impl AdminSource for Fake {
         Ok(ShardCounts::of(vec![counted, silent, more]))
     }
 
-    async fn workers(&self) -> Vec<WorkerStatus> {
+    async fn map(&self) -> Result<Arc<ClusterMap>, String> {
+        let state = self.0.lock().expect("not poisoned");
+        state.cluster.clone().map(|_| Arc::new(state.map.clone()))
+    }
+
+    async fn command_worker(&self, name: &str, command: WorkerCommand) -> Result<(), Refused> {
+        self.change(format!("{name} {command:?}"))
+    }
+
+    async fn finalise_level(&self, level: u32) -> Result<(), Refused> {
+        self.change(format!("level {level}"))
+    }
+
+    async fn start_check(&self, verify: bool) -> Result<CheckStatus, Refused> {
+        self.change(format!("check {verify}"))?;
+        Ok(CheckStatus { state: CheckState::Running, number: 1, verify, ..CheckStatus::none() })
+    }
+
+    async fn cancel_check(&self) -> Result<CheckStatus, Refused> {
+        self.change("no check".to_owned())?;
+        Ok(CheckStatus { state: CheckState::Cancelled, number: 1, ..CheckStatus::none() })
+    }
+
+    async fn add_disk(&self, request: AddDisk) -> Result<AddedDisk, Refused> {
+        let AddDisk { node, path, class } = request;
+        self.change(format!("add {node:?} {path:?} {class:?}"))?;
+        let path = path.unwrap_or_default();
+        Ok(AddedDisk { disk: 7, node: 3, path, class: "hot".to_owned() })
+    }
+
+    async fn join_settings(&self) -> Result<JoinSettings, Refused> {
+        Ok(JoinSettings {
+            meta: vec!["1@10.0.0.1:7000".to_owned()],
+            policy: "rs-2-1".to_owned(),
+            partitions: 1,
+            domain: "node".to_owned(),
+        })
+    }
+
+    async fn workers(&self) -> Result<Vec<WorkerStatus>, String> {
         let idle = WorkerStatus {
             name: "repair".to_owned(),
             state: WorkerState::Idle,
@@ -78,9 +132,11 @@ impl AdminSource for Fake {
             place: None,
             eta_ms: None,
             last_failure: None,
+            throttle_percent: Some(100),
+            node: Some(1),
         };
         let progress = Progress { done: 5, total: Some(10), unit: "bytes".to_owned() };
-        vec![
+        Ok(vec![
             idle.clone(),
             WorkerStatus {
                 name: "scrub d1".to_owned(),
@@ -97,9 +153,10 @@ impl AdminSource for Fake {
                 place: Some(Place { within: "d1".to_owned(), at: "a/b".to_owned() }),
                 eta_ms: Some(7),
                 last_failure: Some("no room".to_owned()),
+                node: None,
                 ..idle
             },
-        ]
+        ])
     }
 }
 
@@ -192,7 +249,14 @@ impl Answer {
 
 impl Port {
     fn new() -> Self {
-        let state = State { ready: Ok(()), cluster: Ok(healthy()), hangs: false };
+        let state = State {
+            ready: Ok(()),
+            cluster: Ok(healthy()),
+            hangs: false,
+            map: map(),
+            changes: Vec::new(),
+            answer: Ok(()),
+        };
         let source = Arc::new(Fake(Mutex::new(state)));
         let metrics = telemetry::metrics::install();
         let router = admin::router(Arc::clone(&source) as Arc<dyn AdminSource>, metrics, TOKEN);
@@ -218,6 +282,18 @@ impl Port {
     async fn admin(&self, path: &str, authorization: &str) -> Answer {
         let request = Request::get(path).header(header::AUTHORIZATION, authorization);
         self.send(request.body(Body::empty()).expect("valid")).await
+    }
+}
+
+impl Port {
+    async fn post(&self, path: &str, body: &str) -> Answer {
+        let request = Request::post(path).header(header::AUTHORIZATION, bearer());
+        self.send(request.body(Body::from(body.to_owned())).expect("valid")).await
+    }
+
+    /// What was asked for since the last call.
+    fn changes(&self) -> Vec<String> {
+        std::mem::take(&mut self.source.0.lock().expect("not poisoned").changes)
     }
 }
 
@@ -367,7 +443,10 @@ fn groups_are_counted_by_what_they_can_do_and_nodes_by_their_disks() {
 #[tokio::test]
 async fn admin_paths_need_the_token() {
     let port = Port::new();
-    for path in ["status", "nodes", "disks", "classes", "shards", "workers", "unknown"] {
+    for path in [
+        "status", "nodes", "disks", "classes", "shards", "workers", "map", "upgrade", "check",
+        "join", "unknown",
+    ] {
         let path = format!("/admin/v1/{path}");
         for wrong in ["", "Bearer ", "Bearer token-of-the-tesT", "Bearer token", "Basic x", TOKEN] {
             let answer = port.admin(&path, wrong).await;
@@ -400,7 +479,7 @@ async fn the_json_shapes_are_golden() {
             json!({
                 "id": id, "role": if id <= 2 { "meta" } else { "data" },
                 "address": format!("10.0.0.{id}:7000"), "zone": "", "rack": format!("r{id}"),
-                "up": true,
+                "up": true, "level": 1, "disks": usize::from(id > 2),
             })
         })
         .collect();
@@ -441,7 +520,7 @@ async fn the_json_shapes_are_golden() {
         {
             "name": "repair", "state": "idle", "progress": null, "rate": null,
             "detail": "nothing to repair", "round": null, "last_round": null, "place": null,
-            "eta_ms": null, "last_failure": null,
+            "eta_ms": null, "last_failure": null, "throttle_percent": 100, "node": 1,
         },
         {
             "name": "scrub d1", "state": "busy",
@@ -451,6 +530,7 @@ async fn the_json_shapes_are_golden() {
             "last_round":
                 {"began_ms": 10, "ended_ms": 20, "looked_at": 10, "counts": {"repaired": 1}},
             "place": {"within": "d1", "at": "a/b"}, "eta_ms": 7, "last_failure": "no room",
+            "throttle_percent": 100, "node": null,
         },
     ]);
     let raft = |group, leader| {
@@ -460,8 +540,8 @@ async fn the_json_shapes_are_golden() {
         })
     };
     let cluster = json!({
-        "cluster": "ab".repeat(16), "epoch": 7, "policy": "rs-2-1", "write_quorum": 3,
-        "root_leader": 1,
+        "cluster": "ab".repeat(16), "epoch": 7, "policy": "rs-2-1", "domain": null,
+        "write_quorum": 3, "root_leader": 1,
         "groups": {"total": 1, "healthy": 1, "writable": 1, "readable": 1, "unreadable": 0},
         "classes": classes, "nodes": nodes, "disks": disks,
         "partitions": [{"group": 1, "epoch": 3, "start": "0aff", "end": null, "leader": 2}],
@@ -476,10 +556,128 @@ async fn the_json_shapes_are_golden() {
     let expected = json!({
         "version": env!("CARGO_PKG_VERSION"), "ready": true, "ready_reason": null,
         "healthy": true, "health_reason": null, "cluster": cluster, "workers": workers,
+        "check": serde_json::to_value(CheckStatus::none()).expect("serialises"),
     });
     assert_eq!(status.json(), expected);
     let read: Status = serde_json::from_str(&status.text).expect("clients read it back");
     assert_eq!(serde_json::to_value(read).expect("serialises"), expected);
+}
+
+/// Every path that changes something, with a body that it takes, and what the source is asked for.
+const CHANGES: [(&str, &str, &str); 7] = [
+    ("workers/scrub/throttle", r#"{"percent":250}"#, "scrub Throttle(250)"),
+    ("workers/scrub/cancel", "", "scrub Cancel"),
+    ("workers/scrub/start", "", "scrub Start"),
+    ("upgrade/finalise", r#"{"level":1}"#, "level 1"),
+    ("check", r#"{"verify":true}"#, "check true"),
+    ("check/cancel", "", "no check"),
+    ("disks", r#"{"path":"/srv/d"}"#, "add None Some(\"/srv/d\") None"),
+];
+
+#[tokio::test]
+async fn changes_are_posts_with_the_token_and_refusals_say_why() {
+    let port = Port::new();
+    // So that there is a level to finalise.
+    port.change(|state| state.map.level = FeatureLevel(0));
+    for (path, body, asked) in CHANGES {
+        let path = format!("/admin/v1/{path}");
+        let without = Request::post(&path).body(Body::from(body)).expect("valid");
+        assert_eq!(port.send(without).await.status, StatusCode::UNAUTHORIZED, "{path}");
+        let get = port.admin(&path, &bearer()).await.status;
+        let shows = ["/admin/v1/check", "/admin/v1/disks"].contains(&path.as_str());
+        let expected = if shows { StatusCode::OK } else { StatusCode::METHOD_NOT_ALLOWED };
+        assert_eq!(get, expected, "{path}");
+        assert_eq!(port.changes(), Vec::<String>::new(), "{path}: nothing was asked for");
+
+        let done = port.post(&path, body).await;
+        assert!(done.status.is_success(), "{path}: {} {}", done.status, done.text);
+        assert_eq!(port.changes(), [asked]);
+
+        for (refused, status, code) in [
+            (Refused::NotFound("no".to_owned()), StatusCode::NOT_FOUND, "NotFound"),
+            (Refused::Conflict("no".to_owned()), StatusCode::CONFLICT, "Refused"),
+            (Refused::Invalid("no".to_owned()), StatusCode::BAD_REQUEST, "Invalid"),
+            (Refused::Unavailable("no".to_owned()), StatusCode::SERVICE_UNAVAILABLE, "Unavailable"),
+        ] {
+            port.change(|state| state.answer = Err(refused));
+            let answer = port.post(&path, body).await;
+            assert_eq!(answer.status, status, "{path}");
+            assert_eq!(answer.json()["error"], json!({"code": code, "message": "no"}));
+        }
+        port.change(|state| state.answer = Ok(()));
+        port.changes();
+
+        let long = port.post(&path, &" ".repeat(65_537)).await;
+        assert_eq!(long.status, StatusCode::PAYLOAD_TOO_LARGE, "{path}");
+        if !body.is_empty() {
+            // An empty body says nothing, which some paths take for their defaults.
+            for wrong in ["{", "[]", r#"{"unknown":1}"#, r#"{"percent":-1}"#, r#"{"level":""}"#] {
+                let answer = port.post(&path, wrong).await;
+                assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{path} {wrong}");
+                assert!(answer.json()["error"]["message"].is_string());
+            }
+        }
+        assert_eq!(port.changes(), Vec::<String>::new(), "{path}: nothing was asked for");
+    }
+}
+
+#[tokio::test]
+async fn a_level_is_finalised_when_every_node_knows_it() {
+    let port = Port::new();
+    let finalise = "/admin/v1/upgrade/finalise";
+    let status = port.admin("/admin/v1/upgrade", &bearer()).await.json();
+    assert_eq!((&status["level"], &status["known"]), (&json!(1), &json!(1)));
+    assert_eq!(status["next"], Value::Null);
+    assert_eq!(status["nodes"][0], json!({"node": 1, "address": "10.0.0.1:7000", "level": 1}));
+    let nothing = status["reason"].as_str().expect("why").to_owned();
+    assert!(nothing.contains("nothing to finalise"), "{nothing}");
+    let answer = port.post(finalise, r#"{"level":2}"#).await;
+    assert_eq!(answer.status, StatusCode::CONFLICT);
+    assert_eq!(answer.json()["error"]["message"], nothing);
+
+    port.change(|state| state.map.level = FeatureLevel(0));
+    port.change(|state| {
+        state.map.nodes.get_mut(&NodeId(4)).expect("there").level = FeatureLevel(0);
+    });
+    let answer = port.post(finalise, r#"{"level":1}"#).await;
+    assert_eq!(answer.status, StatusCode::CONFLICT);
+    let old = answer.json()["error"]["message"].as_str().expect("why").to_owned();
+    assert!(old.starts_with("the software of node n4 at 10.0.0.4:7000 knows level 0"), "{old}");
+    assert_eq!(port.changes(), Vec::<String>::new());
+
+    port.change(|state| state.map.nodes = map().nodes);
+    assert_eq!(port.admin("/admin/v1/upgrade", &bearer()).await.json()["next"], 1);
+    let answer = port.post(finalise, r#"{"level":2}"#).await;
+    assert_eq!(answer.status, StatusCode::CONFLICT, "another than the asker saw");
+    assert_eq!(port.post(finalise, r#"{"level":1}"#).await.json(), json!({"level": 1}));
+    assert_eq!(port.changes(), ["level 1"]);
+}
+
+#[tokio::test]
+async fn checks_and_joining_have_golden_shapes() {
+    let port = Port::new();
+    let none = json!({
+        "state": "none", "number": 0, "verify": false, "progress": null, "reason": null,
+        "faults": [], "report": null,
+    });
+    assert_eq!(port.admin("/admin/v1/check", &bearer()).await.json(), none);
+    let begun = port.post("/admin/v1/check", "").await;
+    assert_eq!(begun.status, StatusCode::ACCEPTED);
+    assert_eq!(begun.json()["state"], "running");
+    assert_eq!(port.changes(), ["check false"], "an empty body is a check without reading");
+    let expected = json!({
+        "meta": ["1@10.0.0.1:7000"], "policy": "rs-2-1", "partitions": 1, "domain": "node",
+    });
+    assert_eq!(port.admin("/admin/v1/join", &bearer()).await.json(), expected);
+}
+
+/// Tools compute with it, also those of another build: it must come back as it was.
+#[tokio::test]
+async fn the_map_comes_whole() {
+    let port = Port::new();
+    let answer = port.admin("/admin/v1/map", &bearer()).await;
+    let read: ClusterMap = serde_json::from_str(&answer.text).expect("a map");
+    assert_eq!(read, map());
 }
 
 #[tokio::test]
@@ -491,7 +689,8 @@ async fn an_unknown_cluster_is_said_not_guessed() {
     let status = status.json();
     assert_eq!((&status["cluster"], &status["healthy"]), (&Value::Null, &json!(false)));
     assert_eq!(status["health_reason"], "no metadata node answers");
-    for path in ["nodes", "disks", "classes", "shards"].map(|path| format!("/admin/v1/{path}")) {
+    for path in ["nodes", "disks", "classes", "shards", "map", "upgrade"] {
+        let path = format!("/admin/v1/{path}");
         let answer = port.admin(&path, &bearer()).await;
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
         let error = json!({"code": "Unavailable", "message": "no metadata node answers"});
@@ -589,7 +788,16 @@ async fn the_page_is_complete_and_runs_nothing_from_elsewhere() {
     // What the script looks up is there.
     let script = port.get("/status.js").await.text;
     let ids = script.split("byId(\"").skip(1).filter_map(|rest| rest.split('"').next());
-    for id in ids.chain(["facts", "groups", "classes", "nodes", "disks", "partitions", "workers"]) {
+    for id in ids.chain([
+        "facts",
+        "groups",
+        "classes",
+        "nodes",
+        "disks",
+        "partitions",
+        "workers",
+        "check",
+    ]) {
         assert!(page.text.contains(&format!("id=\"{id}\"")), "{id}");
     }
 }

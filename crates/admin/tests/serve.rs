@@ -10,6 +10,8 @@ use tokio::{
     sync::oneshot,
 };
 
+use types::ClusterMap;
+
 struct Unready;
 
 #[async_trait]
@@ -26,8 +28,12 @@ impl AdminSource for Unready {
         Err("starting".to_owned())
     }
 
-    async fn workers(&self) -> Vec<WorkerStatus> {
-        Vec::new()
+    async fn workers(&self) -> Result<Vec<WorkerStatus>, String> {
+        Ok(Vec::new())
+    }
+
+    async fn map(&self) -> Result<Arc<ClusterMap>, String> {
+        Err("nothing here".to_owned())
     }
 }
 
@@ -102,7 +108,11 @@ impl AdminSource for Hanging {
         Err("starting".to_owned())
     }
 
-    async fn workers(&self) -> Vec<WorkerStatus> {
-        Vec::new()
+    async fn workers(&self) -> Result<Vec<WorkerStatus>, String> {
+        Ok(Vec::new())
+    }
+
+    async fn map(&self) -> Result<Arc<ClusterMap>, String> {
+        Err("nothing here".to_owned())
     }
 }

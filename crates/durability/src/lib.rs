@@ -7,7 +7,7 @@
 //!
 //! Reading order: [`assumptions`] (what is put in), [`repair_time`], [`formula`], [`acknowledge`]
 //! (writes that are short of shards), [`vanish`] (a share of the nodes at once), [`sim`],
-//! [`report`](mod@report) (a real cluster), [`table`], [`tables`], [`simulated`] and [`page`] (the
+//! [`report`](mod@report) and [`sampled`] (a real cluster), [`table`], [`tables`], [`simulated`] and [`page`] (the
 //! page of figures).
 
 pub mod acknowledge;
@@ -16,6 +16,7 @@ pub mod formula;
 pub mod page;
 pub mod repair_time;
 pub mod report;
+pub mod sampled;
 pub mod sim;
 pub mod simulated;
 pub mod table;

@@ -1,6 +1,9 @@
 //! The figures of a real cluster, from its map: what `shardlake durability` prints.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use placement::DiskSite;
 use types::{ClusterMap, DiskClass, DiskId, DiskState, ErasurePolicy, PlacementGroup};
@@ -167,8 +170,21 @@ impl<'a> Kind<'a> {
     }
 }
 
+/// The disks in the groups of a kind.
+pub(crate) fn members_of(
+    map: &ClusterMap,
+    policy: ErasurePolicy,
+    class: DiskClass,
+) -> BTreeSet<DiskId> {
+    let of_the_kind = |group: &&PlacementGroup| (group.policy, group.class) == (policy, class);
+    map.groups.values().filter(of_the_kind).flat_map(|group| group.disks.iter().copied()).collect()
+}
+
 /// The disks that may take a member's place: those in use, of the classes that the members have.
-fn sites<'a>(map: &ClusterMap, members: impl Iterator<Item = &'a DiskId>) -> Vec<DiskSite> {
+pub(crate) fn sites<'a>(
+    map: &ClusterMap,
+    members: impl Iterator<Item = &'a DiskId>,
+) -> Vec<DiskSite> {
     let classes: Vec<DiskClass> =
         members.filter_map(|disk| map.disks.get(disk)).map(|disk| disk.class).collect();
     map.disks
@@ -186,7 +202,8 @@ fn sites<'a>(map: &ClusterMap, members: impl Iterator<Item = &'a DiskId>) -> Vec
         .collect()
 }
 
-fn bytes_on(map: &ClusterMap, assumptions: &Assumptions, disk: DiskId) -> f64 {
+/// Bytes of a disk: those assumed, else those reported, else all that it can hold.
+pub(crate) fn bytes_on(map: &ClusterMap, assumptions: &Assumptions, disk: DiskId) -> f64 {
     let reported = || map.used_bytes.get(&disk).copied();
     let capacity = || map.disks.get(&disk).map_or(0, |disk| disk.capacity_bytes);
     assumptions.bytes_per_disk.unwrap_or_else(|| reported().unwrap_or_else(capacity) as f64)

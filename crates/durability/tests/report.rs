@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use durability::{Assumptions, report, sim::Settings};
+use durability::{Assumptions, report, sampled, sim::Settings};
 use types::{
     ClusterId, ClusterMap, Disk, DiskClass, DiskId, DiskState, DiskUuid, Epoch, ErasurePolicy,
     FeatureLevel, InstanceId, Location, Node, PgId, PlacementGroup, Role, StorageClasses,
@@ -120,6 +120,38 @@ fn bytes_are_those_assumed_or_used_or_the_capacity() {
     let used = transfer(&map_used, None);
     assert!((transfer(&map_unknown, None) / used - 2.0).abs() < 1e-9);
     assert!((transfer(&map_used, Some(4e12)) / used - 0.5).abs() < 1e-9);
+}
+
+/// The disks are the real ones, so formula and simulator speak of the same cluster.
+#[test]
+fn the_simulator_is_given_the_cluster_as_it_is() {
+    let map = map(12, &[(policy(2, 1), DiskClass::Hot)]);
+    let assumptions = Assumptions {
+        failures_per_disk_year: 0.5,
+        bytes_per_disk: Some(4e12),
+        ..Default::default()
+    };
+    let settings = sampled::settings(&map, &assumptions, policy(2, 1), DiskClass::Hot);
+    assert_eq!((settings.sites.len(), settings.bytes_per_disk), (12, 4e12));
+    assert_eq!(settings.permutations, map.groups.len() * 3 / 12);
+    let report = report(&map, &assumptions);
+    let samples = sampled::sample(&map, &report, 4000, 1);
+    let [sample] = &samples[..] else { panic!("one policy, one row: {samples:?}") };
+    let simulated = sample.simulated.clone().expect("enough nodes");
+    let ratio = simulated.mean / sample.formula;
+    assert!((0.6..1.4).contains(&ratio), "{ratio}: {sample:?}");
+    let text = sampled::table(&samples).to_string();
+    assert!(text.contains("| rs-2-1 | hot ") && text.contains(" ± "), "{text}");
+}
+
+#[test]
+fn what_the_placer_cannot_do_is_said() {
+    let mut map = map(6, &[(policy(4, 2), DiskClass::Hot)]);
+    map.disks.get_mut(&DiskId(1)).expect("there").state = DiskState::Out;
+    let report = report(&map, &Assumptions::default());
+    let samples = sampled::sample(&map, &report, 100, 1);
+    assert!(samples[0].simulated.is_err());
+    assert!(sampled::table(&samples).to_string().contains("6"), "{}", sampled::table(&samples));
 }
 
 #[test]

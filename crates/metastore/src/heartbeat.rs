@@ -97,9 +97,10 @@ impl Heartbeats {
     }
 
     /// Fills in the soft state of a map as the leader of `term`: `down` are the disks of
-    /// nodes that have been silent for [`REPORT_TTL_MS`] and the disks that are reported
-    /// unreadable. A disk that is only not writable is not down: it serves reads, and
-    /// `used_bytes` and the write's own answer say the rest.
+    /// nodes that have been silent for [`REPORT_TTL_MS`], the disks that are reported
+    /// unreadable, and those that their node no longer reports: it came back without them. A
+    /// disk that is only not writable is not down: it serves reads, and `used_bytes` and the
+    /// write's own answer say the rest.
     pub fn fill(&self, term: u64, now_ms: u64, map: &mut ClusterMap) {
         let mut heard = self.0.lock();
         heard.lead(term, now_ms);
@@ -110,7 +111,11 @@ impl Heartbeats {
             let heard_of = heard.nodes.get(&disk.node);
             let silent = heard_of.is_none_or(|(at, _)| now_ms - at > REPORT_TTL_MS);
             let report = heard_of.and_then(|(_, disks)| disks.iter().find(|r| r.id == disk.id));
-            if (silent && !grace) || report.is_some_and(|report| !report.readable) {
+            let unread = match report {
+                Some(report) => !report.readable,
+                None => heard_of.is_some(),
+            };
+            if (silent && !grace) || unread {
                 down.insert(disk.id);
             }
             if let Some(report) = report {

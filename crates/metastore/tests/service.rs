@@ -473,6 +473,12 @@ async fn silent_nodes_are_down_after_a_while() {
     cluster.heartbeat(b, &[(3, true)]).await.unwrap();
     cluster.clock.advance(REPORT_TTL_MS + 1);
     assert_eq!(down().await, [1, 2, 3]);
+    // A node that comes back without a disk does not serve it, whatever it was.
+    cluster.heartbeat(b, &[(3, true)]).await.unwrap();
+    cluster.heartbeat(a, &[(2, false)]).await.unwrap();
+    assert_eq!(down().await, [1, 2]);
+    cluster.heartbeat(a, &[(1, true), (2, false)]).await.unwrap();
+    assert_eq!(down().await, [2]);
     // Another one leads: nobody here takes reports or answers.
     cluster.root.set_leader(Some(NodeId(2)));
     let refused = cluster.heartbeat(b, &[]).await.unwrap_err();

@@ -4,8 +4,10 @@
 //! (what a folder belongs to), [`roles`] (what each role starts), [`cli`] (the
 //! commands that ask a running cluster).
 
+mod added_disks;
 mod admin_port;
 mod admin_source;
+mod check_runner;
 mod cli;
 mod config;
 mod credentials;
@@ -48,6 +50,8 @@ enum Command {
     Gateway(RoleArgs),
     /// Asks a running cluster.
     Admin(cli::AdminArgs),
+    /// How likely the running cluster loses data: nines by formula and simulator, with assumptions.
+    Durability(cli::durability::DurabilityArgs),
     /// Exit status 0 if the process behind the endpoint is ready (for health checks).
     Health(cli::HealthArgs),
 }
@@ -92,6 +96,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Data(args) => roles::data::run(load(&args)?, args.ready_file).await,
             Command::Gateway(args) => roles::gateway::run(load(&args)?, args.ready_file).await,
             Command::Admin(args) => cli::admin(args).await,
+            Command::Durability(args) => cli::durability::run(args).await,
             Command::Health(args) => cli::health(args).await,
         }
     })

@@ -87,6 +87,7 @@ function drawCluster(cluster) {
   facts("facts", [
     ["Cluster", cluster.cluster],
     ["Policy", cluster.policy],
+    ["Failure domain", cluster.domain],
     ["Write quorum", cluster.write_quorum],
     ["Root leader", cluster.root_leader === null ? "none" : `node ${cluster.root_leader}`,
       cluster.root_leader === null ? "bad" : ""],
@@ -107,13 +108,13 @@ function drawCluster(cluster) {
       row.compression,
       element("td", `${row.writable} of ${row.groups}`, row.writable ? "" : "bad"),
     ]), "No storage classes yet");
-  table("nodes", ["Node", "Role", "State", "Address", "Zone", "Rack"],
-    cluster.nodes.map((node) =>
-      [node.id, node.role, upDown(node.up), node.address, node.zone || "–", node.rack || "–"]),
+  table("nodes", ["Node", "Role", "State", "Address", "Zone", "Rack", "Disks", "Level"],
+    cluster.nodes.map((node) => [node.id, node.role, upDown(node.up), node.address,
+      node.zone || "–", node.rack || "–", node.disks, node.level]),
     "No nodes yet");
-  table("disks", ["Disk", "Node", "Class", "State", "Decision", "Used"],
+  table("disks", ["Disk", "Node", "Class", "State", "Decision", "Groups", "Used"],
     cluster.disks.map((disk) =>
-      [disk.id, disk.node, disk.class, upDown(disk.up), disk.state, usage(disk)]),
+      [disk.id, disk.node, disk.class, upDown(disk.up), disk.state, disk.groups, usage(disk)]),
     "No disks yet");
   table("partitions", ["Group", "Leader", "Epoch", "From"],
     cluster.partitions.map((part) => [
@@ -122,6 +123,23 @@ function drawCluster(cluster) {
         part.leader === null ? "bad" : ""),
       part.epoch, part.start || "the beginning",
     ]), "No partitions yet");
+}
+
+function drawCheck(check) {
+  if (!check || check.state === "none") {
+    facts("check", [["Check", "none yet: shardlake admin check makes one"]]);
+    return;
+  }
+  const progress = check.progress;
+  const good = check.state === "done" && !check.faults.length;
+  facts("check", [
+    ["Check", check.state, check.state === "failed" ? "bad" : ""],
+    ["Blobs", progress ? progress.blobs : null],
+    ["Placement groups", progress ? `${progress.groups} of ${progress.groups_total}` : null],
+    ["Every byte read", check.verify ? "yes" : "no"],
+    ["Not as promised", check.state !== "done" ? check.reason
+      : good ? "nothing" : check.faults.join("; "), check.state === "done" ? (good ? "good" : "bad") : ""],
+  ]);
 }
 
 function draw(status) {
@@ -133,12 +151,16 @@ function draw(status) {
   if (verdict.textContent !== text) verdict.textContent = text;
   verdict.className = good ? "good" : "bad";
   if (status.cluster) drawCluster(status.cluster);
-  table("workers", ["Job", "State", "Progress", "Rate", "Round", "Detail"],
+  drawCheck(status.check);
+  table("workers", ["Job", "Runs on", "State", "Progress", "Rate", "Throttle", "Round", "Detail"],
     status.workers.map((worker) => [
       worker.name,
-      element("td", worker.state, worker.state === "failing" ? "bad" : ""),
-      progress(worker), rate(worker), round(worker), worker.detail,
-    ]), "No background jobs in this process");
+      worker.node === null ? "this process" : `node ${worker.node}`,
+      element("td", worker.state, { failing: "bad", cancelled: "warn" }[worker.state]),
+      progress(worker), rate(worker),
+      worker.throttle_percent === null ? null : `${worker.throttle_percent} %`,
+      round(worker), worker.detail,
+    ]), "The leader shows no background jobs");
   byId("updated").textContent = `Shardlake ${status.version}, updated ${new Date().toLocaleTimeString()}`;
   byId("status").hidden = false;
   byId("login").hidden = true;

@@ -31,7 +31,7 @@ pub(super) async fn get(
     token: Option<&str>,
     timeout: Duration,
 ) -> anyhow::Result<Value> {
-    send(Method::GET, endpoint, path, token, timeout).await
+    send(Method::GET, endpoint, path, token, None, timeout).await
 }
 
 /// The same for a request that asks for something to be done.
@@ -39,9 +39,10 @@ pub(super) async fn post(
     endpoint: &str,
     path: &str,
     token: &str,
+    body: &Value,
     timeout: Duration,
 ) -> anyhow::Result<Value> {
-    send(Method::POST, endpoint, path, Some(token), timeout).await
+    send(Method::POST, endpoint, path, Some(token), Some(body), timeout).await
 }
 
 async fn send(
@@ -49,6 +50,7 @@ async fn send(
     endpoint: &str,
     path: &str,
     token: Option<&str>,
+    body: Option<&Value>,
     timeout: Duration,
 ) -> anyhow::Result<Value> {
     let url = format!("{}{path}", endpoint.trim_end_matches('/'));
@@ -57,13 +59,22 @@ async fn send(
     if let Some(token) = token {
         request = request.bearer_auth(token);
     }
+    if let Some(body) = body {
+        request = request.header("content-type", "application/json").body(body.to_string());
+    }
     let response = request.send().await.map_err(|error| {
         UserError::new(format!("{endpoint} does not answer ({error}); is shardlake running there?"))
     })?;
     let status = response.status();
     let text = response.text().await?;
-    if !status.is_success() {
-        anyhow::bail!("{url} answered {status}: {}", text.trim());
+    let value = serde_json::from_str(&text).ok();
+    if status.is_success() {
+        return Ok(value.unwrap_or(Value::String(text)));
     }
-    Ok(serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    let reason = value.as_ref().and_then(|value| value["error"]["message"].as_str());
+    match (status.as_u16(), reason) {
+        // What the user must change; the server says it in one sentence.
+        (400 | 404 | 409, Some(reason)) => Err(UserError::new(reason).into()),
+        _ => anyhow::bail!("{url} answered {status}: {}", reason.unwrap_or(text.trim())),
+    }
 }

@@ -1,22 +1,40 @@
-//! Commands that ask a running process over its admin port.
+//! Commands that ask a running process over its admin port. One file a topic; [`ask`] is what they
+//! share: where to ask, as whom, and how to show the answer.
 
+mod ask;
+mod check;
 mod client;
+mod disk;
+pub(crate) mod durability;
+mod inventory;
+mod node;
+mod progress;
 mod table;
+mod upgrade;
+mod workers;
 
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use self::ask::Ask;
 use crate::{error::UserError, roles::dev::DATA_DEFAULT};
 
 /// How long an answer may take.
-const TIMEOUT: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// `shardlake admin ...`
 #[derive(Args)]
 pub(crate) struct AdminArgs {
     #[command(subcommand)]
     topic: Topic,
+    #[command(flatten)]
+    whom: Whom,
+}
+
+/// Who is asked, as whom, and in which form the answer is shown.
+#[derive(Args)]
+pub(crate) struct Whom {
     /// The admin endpoint of any node.
     #[arg(long, global = true, default_value = "http://127.0.0.1:9001")]
     endpoint: String,
@@ -37,26 +55,27 @@ enum Topic {
     Nodes,
     /// Disks with class, fill and state.
     Disks,
+    /// Nodes: list them, or show how a new one joins.
+    #[command(subcommand)]
+    Node(node::NodeCommand),
+    /// Disks: list them, or add one to a running node.
+    #[command(subcommand)]
+    Disk(disk::DiskCommand),
     /// Storage classes: policy, disks (and those that stand in for them), compression.
     Classes,
     /// The number of shards on every disk, counted now: as much work as there are shards.
     Shards,
-    /// Background workers with progress.
-    Workers,
+    /// Proves placement and redundancy of every blob against the index. Changes nothing. Exit status 1
+    /// if anything is not as promised.
+    Check(check::CheckArgs),
+    /// Background workers: list them with progress, throttle, cancel or start one.
+    Workers(workers::WorkersArgs),
+    /// The feature level: which formats and protocols the cluster uses.
+    #[command(subcommand)]
+    Upgrade(upgrade::UpgradeCommand),
     /// Inventories of buckets.
     #[command(subcommand)]
-    Inventory(InventoryCommand),
-}
-
-#[derive(Subcommand)]
-enum InventoryCommand {
-    /// Asks for a report now, also of a disabled configuration. It is made soon after.
-    Run {
-        /// The bucket.
-        bucket: String,
-        /// The id of its inventory configuration.
-        id: String,
-    },
+    Inventory(inventory::InventoryCommand),
 }
 
 /// `shardlake health`
@@ -69,45 +88,19 @@ pub(crate) struct HealthArgs {
 
 /// Runs `shardlake admin`.
 pub(crate) async fn admin(args: AdminArgs) -> anyhow::Result<()> {
-    let token = client::token(args.data.as_deref())?;
-    let path = match &args.topic {
-        Topic::Status => "status",
-        Topic::Nodes => "nodes",
-        Topic::Disks => "disks",
-        Topic::Classes => "classes",
-        Topic::Shards => "shards",
-        Topic::Workers => "workers",
-        Topic::Inventory(InventoryCommand::Run { bucket, id }) => {
-            // They become parts of a path.
-            let allowed = |text: &str| {
-                let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-                text.bytes().all(plain) && !text.bytes().all(|byte| byte == b'.')
-            };
-            if !allowed(bucket) || !allowed(id) {
-                let text = "BUCKET and ID have letters, digits, '-', '_' and '.' only";
-                return Err(UserError::new(text).into());
-            }
-            let path = format!("/admin/v1/inventory/{bucket}/{id}/run");
-            let value = client::post(&args.endpoint, &path, &token, TIMEOUT).await?;
-            show(&value, args.json);
-            return Ok(());
-        }
-    };
-    let timeout = match args.topic {
-        Topic::Shards => admin::source::COUNT_TIMEOUT + TIMEOUT,
-        _ => TIMEOUT,
-    };
-    let path = format!("/admin/v1/{path}");
-    let value = client::get(&args.endpoint, &path, Some(&token), timeout).await?;
-    show(&value, args.json);
-    Ok(())
-}
-
-fn show(value: &serde_json::Value, json: bool) {
-    if json {
-        table::print_json(value);
-    } else {
-        table::print(value);
+    let ask = Ask::new(args.whom)?;
+    match args.topic {
+        Topic::Status => ask.print("status", TIMEOUT).await,
+        Topic::Nodes => ask.print("nodes", TIMEOUT).await,
+        Topic::Disks => ask.print("disks", TIMEOUT).await,
+        Topic::Classes => ask.print("classes", TIMEOUT).await,
+        Topic::Shards => ask.print("shards", admin::source::COUNT_TIMEOUT + TIMEOUT).await,
+        Topic::Node(command) => node::run(&ask, command).await,
+        Topic::Disk(command) => disk::run(&ask, command).await,
+        Topic::Check(args) => check::run(&ask, args).await,
+        Topic::Workers(args) => workers::run(&ask, args).await,
+        Topic::Upgrade(command) => upgrade::run(&ask, command).await,
+        Topic::Inventory(command) => inventory::run(&ask, command).await,
     }
 }
 

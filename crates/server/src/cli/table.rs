@@ -66,7 +66,8 @@ fn print_rows(rows: &[Value]) {
     println!("{table}");
 }
 
-fn new_table() -> Table {
+/// A table without lines.
+pub(super) fn new_table() -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING);
     table

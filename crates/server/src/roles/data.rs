@@ -7,11 +7,13 @@ use types::{Location, Role};
 
 use super::{
     data_part::{DataPart, Registration},
+    disk_adding::DiskAdding,
     network::{self, Network},
 };
 use crate::{
+    added_disks::AddedDisks,
     admin_port,
-    admin_source::{NoWorkers, Source},
+    admin_source::Source,
     config::Config,
     identity::{Fixed, Identity},
     ready::Ready,
@@ -22,12 +24,15 @@ use crate::{
 pub(crate) async fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()> {
     let stop = shutdown::on_signal()?;
     config.check()?;
-    let disks = config.node.all_disks()?;
+    let mut disks = config.node.all_disks()?;
     let address = config.advertise()?;
     let metrics = telemetry::metrics::install();
     let credentials = config.credentials()?;
     let folder = &config.node.data;
     let mut identity = Identity::read(folder, "data")?;
+    let added = AddedDisks::read(folder)?;
+    let known: Vec<_> = disks.iter().map(|(folder, _)| folder.clone()).collect();
+    disks.extend(added.folders().into_iter().filter(|(folder, _)| !known.contains(folder)));
     let listener = network::bind(config.node.listen, "node.listen").await?;
     let admin_listener = network::bind(config.admin.listen, "admin.listen").await?;
     let known = identity.as_ref().map(|identity| identity.cluster);
@@ -61,8 +66,10 @@ pub(crate) async fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::
     }
     data.report(network.metadata.clone(), stop.clone());
 
-    let source =
-        Arc::new(Source::new(network.metadata.clone(), network.disks.clone(), Arc::new(NoWorkers)));
+    let adding = DiskAdding::new(&data, &disks, added, cluster, network.metadata.clone(), None);
+    adding.follow_removals(stop.clone());
+    let source = Source::new(network.metadata.clone(), network.disks.clone(), config.domain()?);
+    let source = Arc::new(source.with_disks(adding));
     let (admin, admin_task) =
         admin_port::serve(admin_listener, source, metrics, credentials.as_ref(), stop.clone())?;
     Ready::new(None, admin, None).write(ready_file.as_deref())?;

@@ -1,13 +1,14 @@
 //! The data part of a process: its disks, their registration and signs of life.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
 use anyhow::Context;
-use cluster::{Metadata, MetadataClient};
+use cluster::{Metadata, MetadataClient, MetadataError};
 use metastore::{
     DiskReport, HeartbeatReport,
     api::{RootAnswer, RootCommand},
@@ -30,6 +31,8 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 pub(crate) struct DataPart {
     pub(crate) node: NodeId,
     pub(crate) service: Arc<DataNode>,
+    /// The folders of the disks that are served.
+    pub(crate) folders: BTreeMap<PathBuf, DiskId>,
 }
 
 /// A disk as it came up.
@@ -49,25 +52,38 @@ impl DataPart {
     ) -> anyhow::Result<Self> {
         let mut opened = Vec::new();
         for (folder, class) in folders {
+            let folder_of = folder.clone();
             let folder = folder.clone();
             let disk = tokio::task::spawn_blocking(move || open_disk(&folder, cluster)).await??;
-            opened.push((disk, *class));
+            opened.push((folder_of, disk, *class));
         }
         let id = node.register(metadata).await?;
         let service = Arc::new(DataNode::new(Limits::default(), clock()));
-        for (disk, class) in opened {
+        let mut folders = BTreeMap::new();
+        for (folder, disk, class) in opened {
             match disk {
-                Opened::Serving(store) => {
-                    let disk = register_disk(&store, id, class, metadata).await?;
-                    service.add(disk, store);
-                }
+                Opened::Serving(store) => match register_disk(&store, id, class, metadata).await? {
+                    Ok(disk) => {
+                        service.add(disk, store);
+                        folders.insert(folder, disk);
+                    }
+                    // Its other disks are needed.
+                    Err(reason) => {
+                        let folder = folder.display();
+                        tracing::error!(%folder, reason, "a disk is left out");
+                    }
+                },
                 Opened::Failed(disk, reason) => {
                     tracing::error!(%disk, reason, "a disk is out of service");
                     service.add_failed(disk, reason);
                 }
             }
         }
-        Ok(Self { node: id, service })
+        if service.disks().is_empty() {
+            let reason = "none of the node's disks is one of the cluster: see the log";
+            return Err(UserError::new(reason).into());
+        }
+        Ok(Self { node: id, service, folders })
     }
 
     /// Reports to the root leader until `stop`.
@@ -132,6 +148,18 @@ fn open_disk(folder: &Path, cluster: ClusterId) -> anyhow::Result<Opened> {
     }
 }
 
+/// A disk that is added while the node runs: it opens, or it is refused.
+pub(super) fn open_new_disk(
+    folder: &Path,
+    cluster: ClusterId,
+) -> Result<Arc<RocksStore>, UserError> {
+    match open_disk(folder, cluster) {
+        Ok(Opened::Serving(store)) => Ok(store),
+        Ok(Opened::Failed(disk, reason)) => Err(UserError::new(format!("disk {disk}: {reason}"))),
+        Err(error) => Err(UserError::new(format!("{error:#}"))),
+    }
+}
+
 /// How a node introduces itself to the root group.
 pub(crate) struct Registration {
     pub(crate) id: Option<NodeId>,
@@ -159,12 +187,31 @@ impl Registration {
     }
 }
 
+/// Registers a disk, however long metadata takes; the reason if it is refused.
 async fn register_disk(
     store: &RocksStore,
     node: NodeId,
     class: DiskClass,
     metadata: &MetadataClient,
-) -> anyhow::Result<DiskId> {
+) -> anyhow::Result<Result<DiskId, String>> {
+    loop {
+        match register_disk_now(store, node, class, metadata).await {
+            Err(error) if error.is::<MetadataError>() => {
+                tracing::info!(%error, "waiting for metadata");
+            }
+            answer => return answer,
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// The same, once.
+pub(super) async fn register_disk_now(
+    store: &RocksStore,
+    node: NodeId,
+    class: DiskClass,
+    metadata: &MetadataClient,
+) -> anyhow::Result<Result<DiskId, String>> {
     let stat = shardstore::ShardStore::stat(store).await.context("asking a disk for its size")?;
     let command = RootCommand::RegisterDisk {
         uuid: store.disk_uuid(),
@@ -172,12 +219,13 @@ async fn register_disk(
         capacity_bytes: stat.capacity_bytes,
         class,
     };
-    let disk = match patiently(metadata, command).await? {
+    let disk = match metadata.root(command).await? {
         RootAnswer::Disk(disk) => disk,
+        RootAnswer::Refused(reason) => return Ok(Err(reason)),
         other => anyhow::bail!("registering a disk: unexpected answer {other:?}"),
     };
     store.set_disk_id(disk).map_err(|error| UserError::new(error.to_string()))?;
-    Ok(disk)
+    Ok(Ok(disk))
 }
 
 /// Proposes to the root group until there is an answer. A refusal ends the process:

@@ -22,11 +22,13 @@ use uuid::Uuid;
 use super::{
     clock,
     data_part::{DataPart, Registration},
+    disk_adding::DiskAdding,
     gateway_part::{self, GatewayPart},
     meta_part::{Me, MetaPart, NoPeers},
     network, workers_part,
 };
 use crate::{
+    added_disks::AddedDisks,
     admin_port,
     admin_source::Source,
     config::{
@@ -140,7 +142,7 @@ pub(crate) async fn run(args: DevArgs) -> anyhow::Result<()> {
     meta.bootstrap(identity.cluster, policy, identity.fixed.partitions).await?;
     let disks = usize::try_from(identity.fixed.disks).expect("32 bits fit");
     let classes = overrides.clone();
-    // All the disks there will ever be are announced: none needs to be waited for.
+    // All the disks of the first groups are announced: none needs to be waited for.
     let settle = Duration::ZERO;
     let settings = ControllerSettings::new(disks, Domain::Disk);
     meta.control(ControllerSettings { classes, settle, ..settings });
@@ -153,9 +155,10 @@ pub(crate) async fn run(args: DevArgs) -> anyhow::Result<()> {
         address: String::from("in-process"),
         location: Location::default(),
     };
-    let folders: Vec<(PathBuf, DiskClass)> = (0..identity.fixed.disks)
-        .map(|n| (args.data.join(format!("disk-{n}")), DiskClass::Hot))
-        .collect();
+    let added = AddedDisks::read(&args.data)?;
+    let first =
+        (0..identity.fixed.disks).map(|n| (args.data.join(format!("disk-{n}")), DiskClass::Hot));
+    let folders: Vec<(PathBuf, DiskClass)> = first.chain(added.folders()).collect();
     let data = DataPart::open(&folders, identity.cluster, &registration, &metadata).await?;
     data_nodes.add_local(data.node, data.service.clone());
     data.report(metadata.clone(), stop.clone());
@@ -179,7 +182,7 @@ pub(crate) async fn run(args: DevArgs) -> anyhow::Result<()> {
         &lifecycle,
         event_settings,
         stop.clone(),
-        || true,
+        &meta.node,
     );
     // A signal ends the waiting; what follows then starts and stops in order.
     let classes = metastore::controller::storage_classes(policy, &overrides);
@@ -197,7 +200,10 @@ pub(crate) async fn run(args: DevArgs) -> anyhow::Result<()> {
         },
         stop.clone(),
     )?;
-    let source = Arc::new(Source::new(metadata, shards, workers.clone()));
+    let below = Some(args.data.clone());
+    let adding = DiskAdding::new(&data, &folders, added, identity.cluster, metadata.clone(), below);
+    adding.follow_removals(stop.clone());
+    let source = Arc::new(Source::new(metadata, shards, Domain::Disk).with_disks(adding));
     let (admin, admin_task) =
         admin_port::serve(admin_listener, source, metrics, Some(&credentials), stop.clone())?;
     Ready::new(Some(gateway.address), admin, Some(&credentials))

@@ -51,8 +51,8 @@ pub(crate) async fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::
         },
         stop.clone(),
     )?;
-    let source =
-        Arc::new(Source::new(network.metadata.clone(), network.disks.clone(), workers.clone()));
+    let source = Source::new(network.metadata.clone(), network.disks.clone(), config.domain()?);
+    let source = Arc::new(source.with_workers(workers.clone()));
     let (admin, admin_task) =
         admin_port::serve(admin_listener, source, metrics, Some(&credentials), stop.clone())?;
     Ready::new(Some(gateway.address), admin, None).write(ready_file.as_deref())?;

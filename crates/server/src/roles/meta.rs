@@ -113,17 +113,15 @@ pub(crate) async fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::
         clock(),
         gateway_part::object_settings(&config.gateway, &config.workers),
     );
-    let leads = part.node.clone();
     let workers = workers_part::start(
         objects,
         &config.workers,
         &config.lifecycle,
         events,
         stop.clone(),
-        move || leads.leads_root(),
+        &part.node,
     );
-    let source =
-        Arc::new(Source::new(network.metadata.clone(), network.disks.clone(), workers.clone()));
+    let source = Arc::new(Source::new(network.metadata.clone(), network.disks.clone(), domain));
     let (admin, admin_task) =
         admin_port::serve(admin_listener, source, metrics, credentials.as_ref(), stop.clone())?;
     Ready::new(None, admin, None).write(ready_file.as_deref())?;

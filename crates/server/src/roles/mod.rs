@@ -1,12 +1,14 @@
 //! What each role starts. [`dev`] puts the three parts into one process; [`meta`],
 //! [`data`] and [`gateway`] start one each. The parts are the same code.
 //!
-//! Reading order: [`meta_part`], [`data_part`], [`gateway_part`] (what there is),
+//! Reading order: [`meta_part`], [`data_part`], [`gateway_part`] (what there is), [`disk_adding`]
+//! (disks that come and go),
 //! [`joining`] and [`late`] (how a metadata node finds its cluster), the roles.
 
 pub(crate) mod data;
 pub(crate) mod data_part;
 pub(crate) mod dev;
+pub(crate) mod disk_adding;
 pub(crate) mod gateway;
 pub(crate) mod gateway_part;
 pub(crate) mod joining;

@@ -9,9 +9,11 @@
 use std::{sync::Arc, time::Duration};
 
 use admin::model::{Place, Progress, Round, WorkerState, WorkerStatus};
+use bytes::Bytes;
+use metastore::MetaNode;
 use objects::Objects;
 use parking_lot::Mutex;
-use repair::{ShardRepairer, Workers};
+use repair::{Obeyed, ShardRepairer, Workers};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -29,18 +31,23 @@ pub(crate) struct WorkersPart {
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// Runs all workers while `leads` says so, until `stop`.
+/// Runs all workers while this node leads the root group, until `stop`, and shows them to whoever asks
+/// the leader.
 pub(crate) fn start(
     objects: Objects,
     section: &WorkersSection,
     lifecycle: &LifecycleSection,
     events: repair::events::Settings,
     stop: CancellationToken,
-    leads: impl Fn() -> bool + Send + 'static,
+    meta: &Arc<MetaNode>,
 ) -> Arc<WorkersPart> {
     let settings =
         repair::Settings { lifecycle_day_ms: lifecycle.day_ms(), events, ..settings(section) };
-    run(stop, leads, move || repair::start(&objects, &settings))
+    let leader = meta.clone();
+    let part = run(stop, move || leader.leads_root(), move || repair::start(&objects, &settings));
+    let (shown, node) = (part.clone(), meta.node().0);
+    meta.show_workers(move || encode(shown.list(), node));
+    part
 }
 
 /// Runs the repairer that follows this process's readers, until `stop`.
@@ -54,7 +61,8 @@ pub(crate) fn start_repairer(
         stop,
         || true,
         move || {
-            let workers = Workers::new(settings.throttle_percent);
+            let obeyed = Obeyed::new(objects.metadata().clone());
+            let workers = Workers::obeying(settings.throttle_percent, obeyed);
             workers.spawn(ShardRepairer::new(objects.clone(), settings.clone()));
             workers
         },
@@ -114,20 +122,39 @@ fn status(worker: repair::WorkerStatus) -> WorkerStatus {
     let state = match worker.state {
         repair::WorkerState::Working => WorkerState::Busy,
         repair::WorkerState::BackingOff => WorkerState::Failing,
-        repair::WorkerState::Idle | repair::WorkerState::Cancelled => WorkerState::Idle,
+        repair::WorkerState::Idle => WorkerState::Idle,
+        repair::WorkerState::Cancelled => WorkerState::Cancelled,
     };
     WorkerStatus {
         name: worker.name.to_owned(),
         state,
         progress: Some(Progress { done: worker.done, total: None, unit: "steps".to_owned() }),
         rate: Some(worker.rate_per_s),
-        detail: worker.last_error.unwrap_or(worker.detail),
+        // An error that is over is only in the metrics and the log.
+        detail: match worker.errors {
+            0 => worker.detail,
+            _ => worker.last_error.unwrap_or(worker.detail),
+        },
         round: worker.progress.round.map(round),
         last_round: worker.progress.last_round.map(round),
         place: worker.progress.place.map(|place| Place { within: place.within, at: place.at }),
         eta_ms: worker.progress.eta_ms,
         last_failure: worker.progress.last_failure,
+        throttle_percent: Some(worker.throttle_percent),
+        node: None,
     }
+}
+
+/// The list as the leader passes it on: JSON, because the asker may be of another version.
+fn encode(workers: Vec<WorkerStatus>, node: u64) -> Bytes {
+    let of_node = |worker: WorkerStatus| WorkerStatus { node: Some(node), ..worker }.cut();
+    let workers: Vec<_> = workers.into_iter().map(of_node).collect();
+    serde_json::to_vec(&workers).expect("plain data").into()
+}
+
+/// Reads what the leader passed on.
+pub(crate) fn decode(list: &[u8]) -> Result<Vec<WorkerStatus>, serde_json::Error> {
+    serde_json::from_slice(list)
 }
 
 fn round(round: repair::progress::Round) -> Round {
