@@ -30,7 +30,7 @@ use crate::{
     rows::Rows,
     settings::{HostSettings, PeerDirectory, RaftTimings},
     snapshot::{Incoming, SnapshotData},
-    store::{Store, Writer},
+    store::{MemoryDisk, Store, Writer},
     wire,
 };
 
@@ -49,6 +49,23 @@ pub struct Host {
 }
 
 impl Host {
+    /// Opens a host on a simulated disk; [`HostSettings::dir`] is not looked at. Nothing leaves the
+    /// caller's thread, if [`platform::stay_on_thread`] was called.
+    pub fn open_in_memory(
+        settings: HostSettings,
+        disk: MemoryDisk,
+        directory: Arc<dyn PeerDirectory>,
+    ) -> Result<Arc<Self>, OpenError> {
+        let me =
+            Owner { cluster: settings.cluster, node: settings.node, instance: settings.instance };
+        let dir = settings.dir.clone();
+        if !disk.claim(me) {
+            return Err(OpenError::Foreign { dir });
+        }
+        let store = Store::in_memory(disk, Arc::clone(&settings.on_fatal));
+        Self::over(settings, me, store, directory)
+    }
+
     /// Opens or makes the folder. Blocking: reads the write-ahead log.
     pub fn open(
         settings: HostSettings,
@@ -62,6 +79,16 @@ impl Host {
         if !claimed {
             format::claim(&dir, me)?;
         }
+        Self::over(settings, me, store, directory)
+    }
+
+    fn over(
+        settings: HostSettings,
+        me: Owner,
+        store: Arc<Store>,
+        directory: Arc<dyn PeerDirectory>,
+    ) -> Result<Arc<Self>, OpenError> {
+        let dir = settings.dir.clone();
         let writer = Writer::start(Arc::clone(&store))
             .map_err(|error| OpenError::Io { dir: dir.clone(), error })?;
         let writer = Arc::new(writer);
@@ -164,7 +191,7 @@ impl Host {
             tracing::warn!(%error, "the last fsync of the raft store did not succeed");
         }
         let writer = Arc::clone(&self.writer);
-        if tokio::task::spawn_blocking(move || writer.stop()).await.is_err() {
+        if platform::off_thread(move || writer.stop()).await.is_err() {
             tracing::error!("stopping the raft writer panicked");
         }
     }

@@ -6,7 +6,6 @@ use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::RwLock;
 use proto::{RpcError, RpcErrorKind, raft::RaftAddress};
-use rocksdb::{Direction, IteratorMode, ReadOptions};
 use types::{InstanceId, NodeId};
 
 use crate::{
@@ -29,11 +28,8 @@ impl Instances {
     /// Reads what was remembered.
     pub(crate) fn open(me: Owner, store: &Store, writer: Arc<Writer>) -> Result<Self, StoreError> {
         let (from, to) = keys::peers();
-        let mut options = ReadOptions::default();
-        options.set_iterate_upper_bound(to);
-        let mode = IteratorMode::From(&from, Direction::Forward);
         let mut known = HashMap::new();
-        for row in store.db.iterator_cf_opt(&store.family(keys::META), options, mode) {
+        for row in store.engine().scan(keys::META, &from, &to) {
             let (key, value) = row?;
             let node = keys::peer_node(&key)
                 .ok_or_else(|| StoreError("a peer key has the wrong length".into()))?;
@@ -74,7 +70,7 @@ impl Instances {
             return Ok(*known);
         }
         let key = keys::peer(node);
-        let value = record::seal(&key, &instance);
+        let value = record::seal(&key, &instance).into();
         let done = self.writer.submit(vec![Op::Put { family: keys::META, key, value }]).await;
         done.map_err(|error| RpcError::new(RpcErrorKind::Failed, error.to_string()))?;
         self.known.write().insert(node, instance);

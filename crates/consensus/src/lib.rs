@@ -3,7 +3,7 @@
 //!
 //! Reading order: [`kv`] (rows), [`group`] (what users see), `host` (a node's groups),
 //! `raft_group` with `proposals` and `reads` (one replica), `log` and `machine` (what
-//! openraft asks of us), `store` (RocksDB and group commit), `rows`, `snapshot`, `record`
+//! openraft asks of us), `store` (RocksDB or a simulated disk, and group commit), `rows`, `snapshot`, `record`
 //! and `keys` (what is on disk), `network` and `wire` (what peers say to each other).
 //!
 //! What keeps it safe, and where: votes and entries are fsynced before they are
@@ -44,3 +44,4 @@ pub use host::Host;
 pub use kv::{KvError, KvRead, KvWrite, MemoryKv, Row};
 pub use raft_group::RaftGroup;
 pub use settings::{HostSettings, OnFatal, PeerDirectory, RaftTimings};
+pub use store::MemoryDisk;

@@ -1,4 +1,4 @@
-//! openraft's log storage on the node's RocksDB: votes, entries and positions of one
+//! openraft's log storage on the node's store: votes, entries and positions of one
 //! group. Every change goes through the writer thread and is on disk when the call
 //! returns, except the committed position, which is only a hint.
 
@@ -9,7 +9,7 @@ use openraft::{
     StorageIOError,
     storage::{LogFlushed, RaftLogStorage},
 };
-use rocksdb::{Direction, IteratorMode, ReadOptions};
+use platform::planted;
 use types::GroupId;
 
 use crate::{
@@ -76,14 +76,8 @@ impl LogStore {
         if from >= to {
             return Ok(Vec::new());
         }
-        let mut options = ReadOptions::default();
-        options.set_iterate_upper_bound(keys::log(self.group, to));
-        let start = keys::log(self.group, from);
-        let rows = self.store.db.iterator_cf_opt(
-            &self.store.family(keys::LOG),
-            options,
-            IteratorMode::From(&start, Direction::Forward),
-        );
+        let (first, end) = (keys::log(self.group, from), keys::log(self.group, to));
+        let rows = self.store.engine().scan(keys::LOG, &first, &end);
         let (mut entries, mut bytes) = (Vec::<Entry>::new(), 0);
         for row in rows {
             let (key, record) = row?;
@@ -115,15 +109,9 @@ impl LogStore {
 
     fn last(&self) -> Result<Option<LogId>, StoreError> {
         self.store.check()?;
-        let mut options = ReadOptions::default();
-        options.set_iterate_lower_bound(keys::log(self.group, 0));
-        options.set_iterate_upper_bound(keys::log_end(self.group));
-        let mut rows = self.store.db.iterator_cf_opt(
-            &self.store.family(keys::LOG),
-            options,
-            IteratorMode::End,
-        );
-        let Some((key, record)) = rows.next().transpose()? else { return Ok(None) };
+        let (first, end) = (keys::log(self.group, 0), keys::log_end(self.group));
+        let last = self.store.engine().last(keys::LOG, &first, &end)?;
+        let Some((key, record)) = last else { return Ok(None) };
         let index = keys::log_index(&key)
             .ok_or_else(|| StoreError("a raft log key has the wrong length".into()))?;
         Ok(Some(self.decode(index, &record)?.log_id))
@@ -196,7 +184,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         let ops = position::encode_vote(self.group, *vote).map(|(key, value)| Op::Put {
             family: keys::META,
             key,
-            value,
+            value: value.into(),
         });
         let done = self.writer.submit(ops.into()).await;
         done.map_err(failure(ErrorSubject::Vote, ErrorVerb::Write))
@@ -211,16 +199,10 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), StorageError> {
         let Some(committed) = committed else { return Ok(()) };
         let key = keys::committed(self.group);
-        let record = position::encode_log_id(&key, committed);
-        let write = || {
-            self.store.check()?;
-            self.store.db.put_cf(&self.store.family(keys::META), &key, record)?;
-            Ok::<_, StoreError>(())
-        };
-        write().map_err(|error| {
-            self.store.fail(format!("writing the committed position failed: {error}"));
-            failure(ErrorSubject::Store, ErrorVerb::Write)(error)
-        })
+        let value = position::encode_log_id(&key, committed).into();
+        let put = Op::Put { family: keys::META, key, value };
+        let written = self.store.write("writing the committed position", vec![put]);
+        written.map_err(failure(ErrorSubject::Store, ErrorVerb::Write))
     }
 
     async fn read_committed(&mut self) -> Result<Option<LogId>, StorageError> {
@@ -245,7 +227,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             ops.push(Op::Put {
                 family: keys::LOG,
                 key: keys::log(self.group, entry.log_id.index).to_vec(),
-                value: entry::encode(self.group, &entry),
+                value: entry::encode(self.group, &entry).into(),
             });
         }
         match self.writer.submit(ops).await {
@@ -262,9 +244,10 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn truncate(&mut self, log_id: LogId) -> Result<(), StorageError> {
         // One batch, so there is no order in which a hole could appear.
+        let first = log_id.index + u64::from(planted("misorder-truncate"));
         let op = Op::DeleteRange {
             family: keys::LOG,
-            from: keys::log(self.group, log_id.index).to_vec(),
+            from: keys::log(self.group, first).to_vec(),
             to: keys::log_end(self.group),
         };
         let done = self.writer.submit(vec![op]).await;
@@ -275,7 +258,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         let error = || failure(ErrorSubject::Log(log_id), ErrorVerb::Delete);
         self.covered(log_id).await.map_err(error())?;
         let key = keys::purged(self.group);
-        let value = position::encode_log_id(&key, log_id);
+        let value = position::encode_log_id(&key, log_id).into();
         let ops = vec![
             Op::DeleteRange {
                 family: keys::LOG,
@@ -313,12 +296,11 @@ mod tests {
     #[tokio::test]
     async fn a_damaged_entry_is_an_error_and_not_the_end_of_the_log() {
         let (_dir, mut log) = log_of(5).await;
-        let family = log.store.family(keys::LOG);
-        let key = keys::log(GROUP, 2);
-        let mut record = log.store.get(keys::LOG, &key).unwrap().unwrap();
+        let key = keys::log(GROUP, 2).to_vec();
+        let mut record = log.store.get(keys::LOG, &key).unwrap().unwrap().to_vec();
         *record.last_mut().unwrap() ^= 1;
-        log.store.db.put_cf(&family, key, record).unwrap();
-        drop(family);
+        let put = Op::Put { family: keys::LOG, key, value: record.into() };
+        log.store.engine().write(vec![put]).unwrap();
         assert_eq!(log.try_get_log_entries(0..2).await.unwrap().len(), 2);
         let error = log.try_get_log_entries(0..5).await.unwrap_err().to_string();
         assert!(error.contains("entry 2 of group g6 is damaged"), "{error}");
@@ -327,7 +309,8 @@ mod tests {
     #[tokio::test]
     async fn a_hole_is_an_error() {
         let (_dir, mut log) = log_of(5).await;
-        log.store.db.delete_cf(&log.store.family(keys::LOG), keys::log(GROUP, 2)).unwrap();
+        let delete = Op::Delete { family: keys::LOG, key: keys::log(GROUP, 2).to_vec() };
+        log.store.engine().write(vec![delete]).unwrap();
         let error = log.try_get_log_entries(0..5).await.unwrap_err().to_string();
         assert!(error.contains("hole between 1 and 3"), "{error}");
     }

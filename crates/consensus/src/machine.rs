@@ -13,7 +13,7 @@ use openraft::{
     storage::RaftStateMachine,
 };
 use parking_lot::Mutex;
-use rocksdb::{WriteBatch, WriteOptions};
+use tokio::sync::OwnedMutexGuard;
 use types::UnixMillis;
 
 use crate::{
@@ -54,10 +54,13 @@ impl Machine {
         Self { rows, writer, machine, halted }
     }
 
-    /// Applies entries; blocking.
-    fn apply_all(&self, entries: Vec<Entry>) -> Result<Vec<Replies>, StoreError> {
-        let open = self.rows.gate.blocking_lock();
-        if !*open {
+    /// Applies entries, while `gate` is held; blocking.
+    fn apply_all(
+        &self,
+        gate: OwnedMutexGuard<bool>,
+        entries: Vec<Entry>,
+    ) -> Result<Vec<Replies>, StoreError> {
+        if !*gate {
             return Err(closed());
         }
         self.rows.store.check()?;
@@ -108,15 +111,13 @@ impl Machine {
     }
 
     fn write(&self, overlay: &mut Overlay<'_>, state: &State) -> Result<(), StoreError> {
-        let store = &self.rows.store;
-        let mut batch = WriteBatch::default();
-        overlay.drain(&mut batch);
-        let record = state::encode(self.rows.group, state);
-        batch.put_cf(&store.family(keys::ROWS), keys::state(self.rows.group), record);
-        store.db.write_opt(batch, &WriteOptions::default()).map_err(|error| {
-            store.fail(format!("writing rows failed: {error}"));
-            StoreError::from(error)
-        })?;
+        let mut ops = overlay.drain();
+        ops.push(Op::Put {
+            family: keys::ROWS,
+            key: keys::state(self.rows.group).to_vec(),
+            value: state::encode(self.rows.group, state).into(),
+        });
+        self.rows.store.write("writing rows", ops)?;
         self.rows.set_state(state.clone());
         Ok(())
     }
@@ -136,7 +137,7 @@ impl Machine {
             Op::Put {
                 family: keys::ROWS,
                 key: keys::state(group).to_vec(),
-                value: state::encode(group, &state),
+                value: state::encode(group, &state).into(),
             },
             Op::DeleteRange {
                 family: keys::ROWS,
@@ -182,7 +183,8 @@ impl RaftStateMachine<TypeConfig> for Machine {
     {
         let entries: Vec<Entry> = entries.into_iter().collect();
         let machine = self.clone();
-        let applied = tokio::task::spawn_blocking(move || machine.apply_all(entries)).await;
+        let gate = Arc::clone(&self.rows.gate).lock_owned().await;
+        let applied = platform::off_thread(move || machine.apply_all(gate, entries)).await;
         applied
             .unwrap_or_else(|error| Err(StoreError(format!("applying panicked: {error}"))))
             .map_err(failure(ErrorSubject::StateMachine, ErrorVerb::Write))

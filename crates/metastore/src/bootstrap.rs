@@ -76,7 +76,7 @@ pub async fn bootstrap(
 type Identity = (ClusterId, ErasurePolicy, Vec<Partition>);
 
 async fn applied(root: Arc<dyn ConsensusGroup>) -> Result<Option<Identity>, BootstrapError> {
-    let read = tokio::task::spawn_blocking(move || {
+    let read = platform::off_thread(move || {
         let mut identity = None;
         root.view(&mut |rows| {
             if let Some(row) = query::cluster(rows)? {

@@ -18,6 +18,6 @@ pub(crate) async fn run<T: Send + 'static>(
     if bytes <= INLINE_BYTES_MAX {
         return Ok(work());
     }
-    let thread = tokio::task::spawn_blocking(work).await;
+    let thread = platform::off_thread(work).await;
     thread.map_err(|error| Error::Internal(format!("a computation ended early: {error}")))
 }

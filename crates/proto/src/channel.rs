@@ -23,7 +23,11 @@ use parking_lot::Mutex;
 use tokio::{net::TcpStream, sync::Semaphore, time::Instant};
 use tonic::{Status, body::Body};
 
-use crate::{RpcError, RpcErrorKind, status::to_status};
+use crate::{
+    RpcError, RpcErrorKind,
+    status::to_status,
+    transport::{Dialer, Stream},
+};
 
 /// Bytes that a peer may send on one stream before we have read them.
 pub(crate) const STREAM_WINDOW_BYTES: u32 = 4 << 20;
@@ -75,6 +79,8 @@ pub(crate) enum Lane {
 #[derive(Debug)]
 pub(crate) struct Channels {
     settings: ChannelSettings,
+    /// `None`: TCP.
+    dialer: Option<Arc<dyn Dialer>>,
     channels: Mutex<HashMap<(String, Lane), Channel>>,
 }
 
@@ -83,8 +89,8 @@ impl Channels {
     const KEPT_MAX: usize = 1024;
 
     /// No connection yet.
-    pub(crate) fn new(settings: ChannelSettings) -> Self {
-        Self { settings, channels: Mutex::default() }
+    pub(crate) fn new(settings: ChannelSettings, dialer: Option<Arc<dyn Dialer>>) -> Self {
+        Self { settings, dialer, channels: Mutex::default() }
     }
 
     /// The channel to `address` (`host:port`). Connects when it is first used.
@@ -99,6 +105,7 @@ impl Channels {
         let channel = Channel(Arc::new(Link {
             address: address.to_owned(),
             settings: self.settings,
+            dialer: self.dialer.clone(),
             calls: Semaphore::new(self.settings.calls_max),
             current: Mutex::new(None),
             connecting: tokio::sync::Mutex::new(None),
@@ -139,6 +146,7 @@ type Sender = http2::SendRequest<Body>;
 struct Link {
     address: String,
     settings: ChannelSettings,
+    dialer: Option<Arc<dyn Dialer>>,
     calls: Semaphore,
     current: Mutex<Option<Sender>>,
     /// Held while connecting; remembers when and why the last attempt failed.
@@ -194,26 +202,38 @@ impl Link {
     }
 
     async fn connect(&self) -> Result<Sender, String> {
+        let connected = async {
+            let failed = |error: std::io::Error| error.to_string();
+            match &self.dialer {
+                None => {
+                    let stream = TcpStream::connect(&self.address).await.map_err(failed)?;
+                    stream.set_nodelay(true).map_err(failed)?;
+                    self.handshake(stream).await
+                }
+                Some(dialer) => {
+                    let stream = dialer.dial(self.address.clone()).await.map_err(failed)?;
+                    self.handshake(stream).await
+                }
+            }
+        };
+        let connected = tokio::time::timeout(self.settings.connect_timeout, connected);
+        connected.await.unwrap_or_else(|_| Err("no connection in time".into()))
+    }
+
+    async fn handshake(&self, stream: impl Stream) -> Result<Sender, String> {
         let settings = self.settings;
-        let connected = tokio::time::timeout(settings.connect_timeout, async {
-            let stream =
-                TcpStream::connect(&self.address).await.map_err(|error| error.to_string())?;
-            stream.set_nodelay(true).map_err(|error| error.to_string())?;
-            http2::Builder::new(TokioExecutor::new())
-                .timer(TokioTimer::new())
-                .initial_stream_window_size(STREAM_WINDOW_BYTES)
-                .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-                .max_frame_size(FRAME_BYTES_MAX)
-                .max_send_buf_size(SEND_BUFFER_BYTES)
-                .keep_alive_interval(settings.keepalive_interval)
-                .keep_alive_timeout(settings.keepalive_timeout)
-                .keep_alive_while_idle(true)
-                .handshake(TokioIo::new(stream))
-                .await
-                .map_err(|error| chain(&error))
-        });
-        let (sender, connection) =
-            connected.await.unwrap_or_else(|_| Err("no connection in time".into()))?;
+        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .max_frame_size(FRAME_BYTES_MAX)
+            .max_send_buf_size(SEND_BUFFER_BYTES)
+            .keep_alive_interval(settings.keepalive_interval)
+            .keep_alive_timeout(settings.keepalive_timeout)
+            .keep_alive_while_idle(true)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| chain(&error))?;
         let address = self.address.clone();
         tokio::spawn(async move {
             if let Err(error) = connection.await {

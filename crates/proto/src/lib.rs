@@ -21,6 +21,7 @@ pub mod serve;
 pub mod shards;
 mod status;
 mod timeouts;
+pub mod transport;
 mod wire;
 
 pub use channel::ChannelSettings;
@@ -30,4 +31,5 @@ pub use identity::{ClusterSecret, Identity, InvalidSecret};
 pub use remote::Peers;
 pub use serve::{ServeSettings, Services, serve};
 pub use timeouts::Timeouts;
+pub use transport::{Dialer, Listener};
 pub use wire::{MESSAGE_BYTES_MAX, SNAPSHOT_CHUNK_BYTES_MAX};

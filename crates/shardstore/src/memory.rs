@@ -1,16 +1,20 @@
 //! Shards in memory: the reference model that the RocksDB form is held to, and the
 //! mock for everybody above, with faults on demand. Costs nothing to set up.
+//!
+//! It keeps apart what was written and what was synced, so that [`MemoryStore::crash`] can lose the
+//! difference: the changes that no sync has covered are taken back, the newest first.
 
 use std::{
     collections::{BTreeMap, VecDeque},
     ops::Bound,
     sync::Arc,
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use platform::{Clock, SystemClock};
+use platform::{Clock, SystemClock, planted};
 use proto::shards::{Chunk, DiskStat, PutChunks, ShardEntry, ShardState};
 use types::{ChunkDigest, ShardId, UnixMillis, WriteIntent};
 
@@ -28,7 +32,7 @@ pub enum WriteFault {
     Io,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Shard {
     intent: WriteIntent,
     state: ShardState,
@@ -51,9 +55,51 @@ struct State {
     failed: bool,
     unavailable: bool,
     closed: bool,
+    delays: Delays,
+    /// What the changes that no sync has covered replaced, the oldest first.
+    unsynced: VecDeque<(ShardId, Option<Shard>)>,
+    /// Changes since the disk was made.
+    changes: u64,
+}
+
+/// How slow a disk is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Delays {
+    /// How long a read takes.
+    pub read: Duration,
+    /// How long a sync takes: of the call that seals a shard, and of a deletion.
+    pub sync: Duration,
 }
 
 impl State {
+    /// Notes what a shard was before a change of it.
+    fn changing(&mut self, shard: ShardId) {
+        let before = self.shards.get(&shard).cloned();
+        self.unsynced.push_back((shard, before));
+        self.changes += 1;
+    }
+
+    /// Everything up to this change is durable.
+    fn synced(&mut self, upto: u64) {
+        let first = self.changes - self.unsynced.len() as u64;
+        let covered = usize::try_from(upto.saturating_sub(first)).unwrap_or(usize::MAX);
+        self.unsynced.drain(..covered.min(self.unsynced.len()));
+    }
+
+    /// Takes back the newest change.
+    fn undo(&mut self) {
+        let Some((shard, before)) = self.unsynced.pop_back() else { return };
+        self.changes -= 1;
+        if let Some(before) = &before {
+            self.used_bytes += before.bytes();
+        }
+        let after = match before {
+            Some(before) => self.shards.insert(shard, before),
+            None => self.shards.remove(&shard),
+        };
+        self.used_bytes -= after.map_or(0, |after| after.bytes());
+    }
+
     fn reachable(&self) -> Result<(), Error> {
         if self.closed {
             return Err(Error::Unavailable("it is closed".to_owned()));
@@ -121,7 +167,76 @@ impl MemoryStore {
     pub fn wipe(&self) {
         let mut state = self.state.lock();
         state.shards.clear();
+        state.unsynced.clear();
         state.used_bytes = 0;
+    }
+
+    /// How slow it is from now on.
+    pub fn set_delays(&self, delays: Delays) {
+        self.state.lock().delays = delays;
+    }
+
+    /// Changes that no sync has covered.
+    pub fn unsynced(&self) -> usize {
+        self.state.lock().unsynced.len()
+    }
+
+    /// The power fails: of the changes that no sync has covered only the first `kept` survive. It
+    /// works again as after a restart, its delays and its bad bits apart.
+    pub fn crash(&self, kept: usize) {
+        {
+            let mut state = self.state.lock();
+            while state.unsynced.len() > kept {
+                state.undo();
+            }
+            state.unsynced.clear();
+        }
+        self.heal();
+    }
+
+    /// Whether a power cut now would leave this shard, sealed.
+    pub fn is_durable(&self, shard: ShardId) -> bool {
+        let state = self.state.lock();
+        // The first of the changes that may be lost says what would be left.
+        match state.unsynced.iter().find(|(changed, _)| *changed == shard) {
+            Some((_, before)) => before.as_ref().is_some_and(|shard| shard.sealed),
+            None => state.shards.get(&shard).is_some_and(|shard| shard.sealed),
+        }
+    }
+
+    /// Whether every chunk of this shard is what was written; false if it is not there.
+    pub fn is_intact(&self, id: ShardId) -> bool {
+        let state = self.state.lock();
+        let Some(shard) = state.shards.get(&id) else { return false };
+        let good = |(stripe, chunk): (u32, &Chunk)| {
+            ChunkDigest::of(id, stripe, &chunk.bytes) == chunk.digest
+        };
+        (0u32..).zip(&shard.chunks).all(good)
+    }
+
+    /// The shards that are there, sealed or not, durable or not.
+    pub fn shards(&self) -> Vec<ShardId> {
+        self.state.lock().shards.keys().copied().collect()
+    }
+
+    /// Makes durable what was written before, in the time that the disk takes.
+    async fn finish_sync(&self) -> Result<(), Error> {
+        let (upto, delay) = {
+            let state = self.state.lock();
+            (state.changes, state.delays.sync)
+        };
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+        if planted("skip-shard-fsync") {
+            return Ok(());
+        }
+        let mut state = self.state.lock();
+        if state.failed {
+            return Err(Error::Failed("by request of the test".to_owned()));
+        }
+        state.synced(upto);
+        Ok(())
     }
 
     /// Flips bit `bit` (counted from the chunk's first byte, modulo its length) of a
@@ -180,6 +295,7 @@ impl MemoryStore {
         if state.used_bytes + bytes > state.capacity_bytes {
             return Err(Error::NoSpace);
         }
+        state.changing(put.shard);
         state.used_bytes += bytes;
         let shard = state.shards.entry(put.shard).or_insert_with(|| Shard {
             intent: put.intent.clone(),
@@ -202,15 +318,20 @@ impl ShardStore for MemoryStore {
     async fn put(&self, put: PutChunks) -> Result<(), Error> {
         self.state.lock().reachable()?;
         verify::put(&put)?;
-        self.put_checked(put)
+        let seal = put.seal;
+        self.put_checked(put)?;
+        if seal { self.finish_sync().await } else { Ok(()) }
     }
 
     async fn confirm(&self, shards: Vec<ShardId>) -> Result<(), Error> {
         verify::shards(&shards)?;
         let mut state = self.state.lock();
         state.writable()?;
-        for shard in shards {
-            if let Some(shard) = state.shards.get_mut(&shard) {
+        for id in shards {
+            if state.shards.get(&id).is_some_and(|shard| shard.state == ShardState::Pending) {
+                state.changing(id);
+            }
+            if let Some(shard) = state.shards.get_mut(&id) {
                 shard.state = ShardState::Confirmed;
             }
         }
@@ -218,6 +339,10 @@ impl ShardStore for MemoryStore {
     }
 
     async fn read(&self, shard: ShardId, stripe: u32) -> Result<Chunk, Error> {
+        let delay = self.state.lock().delays.read;
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
         let chunk = {
             let state = self.state.lock();
             state.reachable()?;
@@ -229,7 +354,9 @@ impl ShardStore for MemoryStore {
                 .cloned()
                 .ok_or(Error::NotFound { shard, stripe })?
         };
-        if ChunkDigest::of(shard, stripe, &chunk.bytes) != chunk.digest {
+        if ChunkDigest::of(shard, stripe, &chunk.bytes) != chunk.digest
+            && !planted("unchecked-read")
+        {
             return Err(Error::Corrupt { shard, what: format!("chunk {stripe}") });
         }
         Ok(chunk)
@@ -237,14 +364,17 @@ impl ShardStore for MemoryStore {
 
     async fn delete(&self, shards: Vec<ShardId>) -> Result<(), Error> {
         verify::shards(&shards)?;
-        let mut state = self.state.lock();
-        state.writable()?;
-        for shard in shards {
-            if let Some(shard) = state.shards.remove(&shard) {
-                state.used_bytes -= shard.bytes();
+        {
+            let mut state = self.state.lock();
+            state.writable()?;
+            for shard in shards {
+                state.changing(shard);
+                if let Some(shard) = state.shards.remove(&shard) {
+                    state.used_bytes -= shard.bytes();
+                }
             }
         }
-        Ok(())
+        self.finish_sync().await
     }
 
     async fn inventory(
@@ -284,16 +414,22 @@ impl ShardStore for MemoryStore {
     }
 
     async fn sync(&self) -> Result<(), Error> {
-        let state = self.state.lock();
-        state.reachable()?;
-        if state.failed {
-            return Err(Error::Failed("by request of the test".to_owned()));
+        {
+            let state = self.state.lock();
+            state.reachable()?;
+            if state.failed {
+                return Err(Error::Failed("by request of the test".to_owned()));
+            }
         }
-        Ok(())
+        self.finish_sync().await
     }
 
     async fn close(&self) -> Result<(), Error> {
-        self.state.lock().closed = true;
+        let mut state = self.state.lock();
+        if !state.failed {
+            state.unsynced.clear();
+        }
+        state.closed = true;
         Ok(())
     }
 }

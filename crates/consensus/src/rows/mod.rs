@@ -11,7 +11,6 @@ use std::sync::{
 };
 
 use parking_lot::Mutex;
-use rocksdb::{WriteBatch, WriteOptions};
 use types::GroupId;
 
 use self::view::{Source, View};
@@ -20,7 +19,7 @@ use crate::{
     error::StoreError,
     keys,
     record::state::State,
-    store::{DbSnapshot, Store},
+    store::{Op, Reader, Store},
 };
 
 /// What one process knows about the rows of one group.
@@ -35,7 +34,7 @@ pub(crate) struct Rows {
     flips: AtomicU64,
     /// Held while rows are changed; false once the replica is shut down. openraft does not
     /// wait for its applying task, and a replica that is started again must not race it.
-    pub(crate) gate: tokio::sync::Mutex<bool>,
+    pub(crate) gate: Arc<tokio::sync::Mutex<bool>>,
 }
 
 impl Rows {
@@ -43,13 +42,12 @@ impl Rows {
     pub(crate) fn open(group: GroupId, store: Arc<Store>) -> Result<Self, StoreError> {
         let state = store.state(group, None)?;
         let current = keys::row_prefix(group, state.incarnation);
-        let family = store.family(keys::ROWS);
-        let mut batch = WriteBatch::default();
-        batch.delete_range_cf(&family, keys::row_prefix(group, 1).as_slice(), &current);
+        let family = keys::ROWS;
+        let from = keys::row_prefix(group, 1).to_vec();
+        let before = Op::DeleteRange { family, from, to: current.to_vec() };
         let (from, to) = (keys::after_prefix(current), keys::after_group(group));
-        batch.delete_range_cf(&family, &from, &to);
-        store.db.write_opt(batch, &WriteOptions::default())?;
-        drop(family);
+        let after = Op::DeleteRange { family, from, to };
+        store.engine().write(vec![before, after])?;
         let next = state
             .incarnation
             .checked_add(1)
@@ -60,7 +58,7 @@ impl Rows {
             state: Mutex::new(state),
             next_incarnation: AtomicU32::new(next),
             flips: AtomicU64::new(0),
-            gate: tokio::sync::Mutex::new(true),
+            gate: Arc::new(tokio::sync::Mutex::new(true)),
         })
     }
 
@@ -100,11 +98,9 @@ impl Rows {
     pub(crate) fn discard(&self, incarnation: u32) -> Result<(), StoreError> {
         assert_ne!(incarnation, self.state.lock().incarnation, "current rows are never discarded");
         let prefix = keys::row_prefix(self.group, incarnation);
-        let (family, end) = (self.store.family(keys::ROWS), keys::after_prefix(prefix));
-        let mut batch = WriteBatch::default();
-        batch.delete_range_cf(&family, prefix.as_slice(), &end);
+        let (family, to) = (keys::ROWS, keys::after_prefix(prefix));
         self.store.check()?;
-        Ok(self.store.db.write_opt(batch, &WriteOptions::default())?)
+        self.store.engine().write(vec![Op::DeleteRange { family, from: prefix.to_vec(), to }])
     }
 
     /// Runs `visit` on the rows as they are now.
@@ -115,17 +111,17 @@ impl Rows {
         self.store.check()?;
         let before = self.flips.load(Ordering::SeqCst);
         let incarnation = self.state.lock().incarnation;
-        let snapshot = self.store.db.snapshot();
+        let snapshot = self.store.engine().snapshot();
         let unchanged = self.flips.load(Ordering::SeqCst) == before && before.is_multiple_of(2);
         let incarnation = match unchanged {
             true => incarnation,
-            false => self.store.state(self.group, Some(&snapshot))?.incarnation,
+            false => self.store.state(self.group, Some(&*snapshot))?.incarnation,
         };
-        visit(&self.at(&snapshot, incarnation))
+        visit(&self.at(&*snapshot, incarnation))
     }
 
     /// The rows of an incarnation in a snapshot of the database.
-    pub(crate) fn at<'a>(&'a self, snapshot: &'a DbSnapshot<'a>, incarnation: u32) -> View<'a> {
+    pub(crate) fn at<'a>(&'a self, snapshot: &'a dyn Reader, incarnation: u32) -> View<'a> {
         View::new(
             &self.store,
             Source::Snapshot(snapshot),
@@ -143,7 +139,12 @@ mod tests {
 
     fn put(store: &Store, incarnation: u32, value: &[u8]) {
         let key = [keys::row_prefix(GROUP, incarnation).as_slice(), b"key"].concat();
-        store.db.put_cf(&store.family(keys::ROWS), key, value).unwrap();
+        write(store, key, value.to_vec());
+    }
+
+    fn write(store: &Store, key: Vec<u8>, value: Vec<u8>) {
+        let put = Op::Put { family: keys::ROWS, key, value: value.into() };
+        store.engine().write(vec![put]).unwrap();
     }
 
     fn has(store: &Store, incarnation: u32) -> bool {
@@ -160,7 +161,7 @@ mod tests {
         }
         let state = State { incarnation: 3, ..State::default() };
         let row = state::encode(GROUP, &state);
-        store.db.put_cf(&store.family(keys::ROWS), keys::state(GROUP), row).unwrap();
+        write(&store, keys::state(GROUP).to_vec(), row);
 
         let rows = Rows::open(GROUP, Arc::clone(&store)).unwrap();
         assert_eq!(rows.state(), state);
@@ -192,7 +193,7 @@ mod tests {
         rows.begin_flip();
         let state = State { incarnation: 2, ..State::default() };
         let row = state::encode(GROUP, &state);
-        store.db.put_cf(&store.family(keys::ROWS), keys::state(GROUP), row).unwrap();
+        write(&store, keys::state(GROUP).to_vec(), row);
         assert_eq!(seen().as_deref(), Some(&b"new"[..]), "before the process knows");
         rows.set_state(state);
         rows.end_flip();

@@ -8,15 +8,16 @@ use std::{
 };
 
 use bytes::Bytes;
-use rocksdb::WriteBatch;
 
 use super::view::{Source, View};
-use crate::{KvError, KvRead, KvWrite, Row, keys, store::Store};
+use crate::{
+    KvError, KvRead, KvWrite, Row, keys,
+    store::{Op, Store},
+};
 
 /// Changes over rows; `None` is a deleted row.
 pub(crate) struct Overlay<'a> {
     base: View<'a>,
-    store: &'a Store,
     changes: BTreeMap<Bytes, Option<Bytes>>,
     bytes: usize,
 }
@@ -25,7 +26,7 @@ impl<'a> Overlay<'a> {
     /// No changes over the rows behind `prefix`.
     pub(crate) fn new(store: &'a Store, prefix: [u8; keys::ROW_PREFIX_BYTES]) -> Self {
         let base = View::new(store, Source::Now, prefix);
-        Self { base, store, changes: BTreeMap::new(), bytes: 0 }
+        Self { base, changes: BTreeMap::new(), bytes: 0 }
     }
 
     /// Bytes of keys and values written so far (rewritten rows count each time).
@@ -33,17 +34,18 @@ impl<'a> Overlay<'a> {
         self.bytes
     }
 
-    /// Moves the changes into a write batch.
-    pub(crate) fn drain(&mut self, batch: &mut WriteBatch) {
-        let family = self.store.family(keys::ROWS);
-        for (key, value) in std::mem::take(&mut self.changes) {
-            let key = self.base.key(&key);
-            match value {
-                Some(value) => batch.put_cf(&family, key, value),
-                None => batch.delete_cf(&family, key),
-            }
-        }
+    /// Takes the changes, to be written.
+    pub(crate) fn drain(&mut self) -> Vec<Op> {
         self.bytes = 0;
+        let changes = std::mem::take(&mut self.changes);
+        let op = |(key, value): (Bytes, Option<Bytes>)| {
+            let (family, key) = (keys::ROWS, self.base.key(&key));
+            match value {
+                Some(value) => Op::Put { family, key, value },
+                None => Op::Delete { family, key },
+            }
+        };
+        changes.into_iter().map(op).collect()
     }
 
     fn change(&mut self, key: &[u8], value: Option<&[u8]>) {
@@ -122,7 +124,6 @@ mod tests {
     };
 
     use proptest::prelude::*;
-    use rocksdb::WriteOptions;
     use types::GroupId;
 
     use super::*;
@@ -180,7 +181,9 @@ mod tests {
             key
         });
         for key in &around {
-            store.db.put_cf(&store.family(keys::ROWS), key, b"fence").unwrap();
+            let value = Bytes::from_static(b"fence");
+            let put = Op::Put { family: keys::ROWS, key: key.clone(), value };
+            store.engine().write(vec![put]).unwrap();
         }
         around.into()
     }
@@ -212,21 +215,17 @@ mod tests {
                         prop_assert_eq!(rows(&overlay, from, to), rows(&model, from, to));
                     }
                     Step::Commit => {
-                        let mut batch = WriteBatch::default();
-                        overlay.drain(&mut batch);
-                        store.db.write_opt(batch, &WriteOptions::default()).unwrap();
+                        store.engine().write(overlay.drain()).unwrap();
                     }
                 }
             }
             prop_assert_eq!(rows(&overlay, b"", None), rows(&model, b"", None));
-            let mut batch = WriteBatch::default();
-            overlay.drain(&mut batch);
-            store.db.write_opt(batch, &WriteOptions::default()).unwrap();
-            let snapshot = store.db.snapshot();
-            let view = View::new(store, Source::Snapshot(&snapshot), prefix);
+            store.engine().write(overlay.drain()).unwrap();
+            let snapshot = store.engine().snapshot();
+            let view = View::new(store, Source::Snapshot(&*snapshot), prefix);
             prop_assert_eq!(rows(&view, b"", None), rows(&model, b"", None));
             for key in fences {
-                prop_assert!(store.db.get_cf(&store.family(keys::ROWS), key).unwrap().is_some());
+                prop_assert!(store.get(keys::ROWS, &key).unwrap().is_some());
             }
         }
     }

@@ -1,12 +1,11 @@
 //! Reading the rows of one incarnation, from the database or from a snapshot of it.
 
 use bytes::Bytes;
-use rocksdb::{Direction, IteratorMode, ReadOptions};
 
 use crate::{
     KvError, KvRead, Row, keys,
     keys::ROW_PREFIX_BYTES,
-    store::{DbSnapshot, Store},
+    store::{Reader, Store},
 };
 
 /// Where rows are read from.
@@ -15,7 +14,7 @@ pub(crate) enum Source<'a> {
     /// The newest data.
     Now,
     /// A point in time.
-    Snapshot(&'a DbSnapshot<'a>),
+    Snapshot(&'a dyn Reader),
 }
 
 /// The rows behind one prefix.
@@ -35,6 +34,13 @@ impl<'a> View<'a> {
         Self { store, source, prefix }
     }
 
+    fn reader(&self) -> &'a dyn Reader {
+        match self.source {
+            Source::Now => self.store.engine(),
+            Source::Snapshot(snapshot) => snapshot,
+        }
+    }
+
     /// The whole key of a row.
     pub(crate) fn key(&self, row: &[u8]) -> Vec<u8> {
         [self.prefix.as_slice(), row].concat()
@@ -52,21 +58,14 @@ impl<'a> View<'a> {
         if let Err(error) = self.store.check() {
             return Box::new(std::iter::once(Err(error.into())));
         }
-        let mut options = ReadOptions::default();
-        options.set_iterate_upper_bound(match to {
+        let end = match to {
             Some(to) => self.key(to),
             None => keys::after_prefix(self.prefix),
-        });
-        let start = self.key(from);
-        let mode = IteratorMode::From(&start, Direction::Forward);
-        let family = self.store.family(keys::ROWS);
-        let rows = match self.source {
-            Source::Now => self.store.db.iterator_cf_opt(&family, options, mode),
-            Source::Snapshot(snapshot) => snapshot.iterator_cf_opt(&family, options, mode),
         };
+        let rows = self.reader().scan(keys::ROWS, &self.key(from), &end);
         Box::new(rows.map(|row| {
-            let (key, value) = row.map_err(|error| KvError(error.to_string()))?;
-            Ok((Bytes::from(key).slice(ROW_PREFIX_BYTES..), Bytes::from(value)))
+            let (key, value) = row?;
+            Ok((key.slice(ROW_PREFIX_BYTES..), value))
         }))
     }
 }
@@ -74,12 +73,7 @@ impl<'a> View<'a> {
 impl KvRead for View<'_> {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, KvError> {
         self.store.check()?;
-        let (family, key) = (self.store.family(keys::ROWS), self.key(key));
-        let value = match self.source {
-            Source::Now => self.store.db.get_cf(&family, key),
-            Source::Snapshot(snapshot) => snapshot.get_cf(&family, key),
-        };
-        Ok(value.map_err(|error| KvError(error.to_string()))?.map(Bytes::from))
+        Ok(self.reader().get(keys::ROWS, &self.key(key))?)
     }
 
     fn scan<'b>(

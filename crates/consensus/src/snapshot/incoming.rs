@@ -5,10 +5,9 @@ use std::{fmt, sync::Arc};
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use proto::{RpcError, RpcErrorKind};
-use rocksdb::{WriteBatch, WriteOptions};
 
 use super::frame::{Joiner, OwnedRow};
-use crate::{error::StoreError, keys, rows::Rows};
+use crate::{error::StoreError, keys, rows::Rows, store::Op};
 
 /// A received snapshot. Dropping it before it is installed removes its rows.
 pub(crate) struct Incoming {
@@ -64,19 +63,15 @@ impl Incoming {
         }
         let store = Arc::clone(&self.rows.store);
         let prefix = keys::row_prefix(self.rows.group, self.incarnation);
-        let write = move || {
-            store.check()?;
-            let mut batch = WriteBatch::default();
-            let family = store.family(keys::ROWS);
-            for (key, value) in received {
-                batch.put_cf(&family, [prefix.as_slice(), &key].concat(), value);
-            }
-            store.db.write_opt(batch, &WriteOptions::default()).map_err(|error| {
-                store.fail(format!("writing a received snapshot failed: {error}"));
-                StoreError::from(error)
-            })
+        let put = move |(key, value): OwnedRow| Op::Put {
+            family: keys::ROWS,
+            key: [prefix.as_slice(), &key].concat(),
+            value: value.into(),
         };
-        let written = tokio::task::spawn_blocking(write).await;
+        let write = move || {
+            store.write("writing a received snapshot", received.into_iter().map(put).collect())
+        };
+        let written = platform::off_thread(write).await;
         written.map_err(|error| StoreError(format!("writing a snapshot panicked: {error}")))?
     }
 }

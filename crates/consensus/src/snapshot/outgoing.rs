@@ -1,7 +1,8 @@
 //! A group's rows at one point in time, ready to be sent.
 //!
 //! A RocksDB snapshot borrows its database, so it lives on a thread that owns both, for
-//! as long as the handle does.
+//! as long as the handle does. In a simulation there are no threads, and the few rows are cut
+//! into frames at once.
 
 use std::{
     fmt,
@@ -9,6 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures::{StreamExt, stream, stream::BoxStream};
 use proto::{RpcError, RpcErrorKind};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
@@ -25,12 +27,22 @@ type Frames = mpsc::Sender<Result<Bytes, RpcError>>;
 /// A point-in-time view of a group's rows. Dropping it ends the view.
 pub(crate) struct Outgoing {
     state: State,
-    requests: thread_mpsc::Sender<Frames>,
+    content: Content,
+}
+
+enum Content {
+    /// The thread that owns the view.
+    Thread(thread_mpsc::Sender<Frames>),
+    /// All of it.
+    Cut(Vec<Bytes>),
 }
 
 impl Outgoing {
     /// The rows as they are now.
     pub(crate) async fn open(rows: Arc<Rows>) -> Result<Self, StoreError> {
+        if rows.store.memory().is_some() {
+            return Self::cut(&rows);
+        }
         let (requests, receiver) = thread_mpsc::channel();
         let (ready, state) = oneshot::channel();
         std::thread::Builder::new()
@@ -39,7 +51,20 @@ impl Outgoing {
             .map_err(|error| StoreError(format!("no thread for a snapshot: {error}")))?;
         let died = || StoreError("the snapshot thread died".into());
         let state = state.await.map_err(|_| died())??;
-        Ok(Self { state, requests })
+        Ok(Self { state, content: Content::Thread(requests) })
+    }
+
+    fn cut(rows: &Rows) -> Result<Self, StoreError> {
+        let snapshot = rows.store.engine().snapshot();
+        let state = rows.store.state(rows.group, Some(&*snapshot))?;
+        let view = rows.at(&*snapshot, state.incarnation);
+        let (mut cutter, mut frames) = (Cutter::new(), Vec::new());
+        for row in view.scan(b"", None) {
+            let (key, value) = row.map_err(|error| StoreError(error.to_string()))?;
+            frames.extend(cutter.row(&key, &value));
+        }
+        frames.extend(cutter.end());
+        Ok(Self { state, content: Content::Cut(frames) })
     }
 
     /// How far the rows have come.
@@ -48,12 +73,16 @@ impl Outgoing {
     }
 
     /// The content as frames.
-    pub(crate) fn frames(&self) -> ReceiverStream<Result<Bytes, RpcError>> {
+    pub(crate) fn frames(&self) -> BoxStream<'static, Result<Bytes, RpcError>> {
+        let requests = match &self.content {
+            Content::Thread(requests) => requests,
+            Content::Cut(frames) => return stream::iter(frames.clone()).map(Ok).boxed(),
+        };
         let (frames, stream) = mpsc::channel(WAITING_MAX);
         // If the thread has died the stream ends without its end frame, which the receiver
         // takes for what it is.
-        let _ = self.requests.send(frames);
-        ReceiverStream::new(stream)
+        let _ = requests.send(frames);
+        ReceiverStream::new(stream).boxed()
     }
 }
 
@@ -68,14 +97,14 @@ fn serve(
     ready: oneshot::Sender<Result<State, StoreError>>,
     requests: &thread_mpsc::Receiver<Frames>,
 ) {
-    let snapshot = rows.store.db.snapshot();
-    let state = rows.store.state(rows.group, Some(&snapshot));
+    let snapshot = rows.store.engine().snapshot();
+    let state = rows.store.state(rows.group, Some(&*snapshot));
     let incarnation = state.as_ref().map_or(0, |state| state.incarnation);
     let usable = state.is_ok();
     if ready.send(state).is_err() || !usable {
         return;
     }
-    let view = rows.at(&snapshot, incarnation);
+    let view = rows.at(&*snapshot, incarnation);
     while let Ok(frames) = requests.recv() {
         send(&view, &frames);
     }

@@ -1,26 +1,30 @@
-//! One RocksDB per node, shared by all of its groups, and what happens when it fails.
+//! One store per node, shared by all of its groups, and what happens when it fails.
 
+mod engine;
+mod memory;
 mod options;
+mod rocks;
 mod writer;
 
 use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
 };
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use platform::folder;
-use rocksdb::{
-    BoundColumnFamily, DBRecoveryMode, DBWithThreadMode, ErrorKind, MultiThreaded,
-    SnapshotWithThreadMode, WriteBatch, WriteOptions,
-};
 use types::GroupId;
-use waltail::{Mark, Verdict, judge};
 
-pub(crate) use self::writer::{Op, Writer};
+pub use self::memory::MemoryDisk;
+use self::rocks::Rocks;
+pub(crate) use self::{
+    engine::{Engine, Op, Reader},
+    writer::Writer,
+};
 use crate::{
     error::{OpenError, StoreError},
     format, keys,
@@ -28,14 +32,15 @@ use crate::{
     settings::OnFatal,
 };
 
-pub(crate) type Db = DBWithThreadMode<MultiThreaded>;
-pub(crate) type DbSnapshot<'a> = SnapshotWithThreadMode<'a, Db>;
+/// Where the rows are.
+enum Kind {
+    Rocks(Rocks),
+    Memory(MemoryDisk),
+}
 
-/// A node's RocksDB.
+/// A node's rows, until they fail.
 pub(crate) struct Store {
-    pub(crate) db: Db,
-    /// The log is on the disk up to this sequence number.
-    synced: AtomicU64,
+    kind: Kind,
     poison: Mutex<Option<String>>,
     reported: AtomicBool,
     on_fatal: OnFatal,
@@ -47,68 +52,70 @@ impl Store {
         let path = dir.join(format::DATABASE);
         folder::create_durably(&path)
             .map_err(|error| OpenError::Io { dir: path.clone(), error })?;
-        let failed = |reason| OpenError::Store { dir: path.clone(), reason };
-        let db = open(&path).map_err(|error| failed(error.to_string()))?;
-        let synced = db.latest_sequence_number();
-        let store = Self {
-            db,
-            // Opening has moved into tables whatever the logs had.
-            synced: AtomicU64::new(synced),
-            poison: Mutex::new(None),
-            reported: AtomicBool::new(false),
-            on_fatal,
-        };
-        store.bear_witness().map_err(|error| failed(error.to_string()))?;
-        Ok(Arc::new(store))
+        let rocks = Rocks::open(&path)
+            .map_err(|error| OpenError::Store { dir: path, reason: error.to_string() })?;
+        Ok(Self::over(Kind::Rocks(rocks), on_fatal))
     }
 
-    /// What the next batch of the writer begins with.
-    fn mark(&self) -> Mark {
-        Mark { synced: self.synced.load(Ordering::SeqCst) }
+    /// A store on a simulated disk.
+    pub(crate) fn in_memory(disk: MemoryDisk, on_fatal: OnFatal) -> Arc<Self> {
+        Self::over(Kind::Memory(disk), on_fatal)
     }
 
-    /// Makes everything durable that was written before.
-    fn sync(&self) -> Result<(), StoreError> {
-        let written = self.db.latest_sequence_number();
-        self.db.flush_wal(true)?;
-        self.synced.fetch_max(written, Ordering::SeqCst);
-        Ok(())
+    fn over(kind: Kind, on_fatal: OnFatal) -> Arc<Self> {
+        let (poison, reported) = (Mutex::new(None), AtomicBool::new(false));
+        Arc::new(Self { kind, poison, reported, on_fatal })
     }
 
-    /// Lets the log say that all of it is durable: at an orderly end, so that damage of the last
-    /// commit is not taken for a torn write; at the beginning, so that a new log can be told from
-    /// those that it follows.
-    fn bear_witness(&self) -> Result<(), StoreError> {
+    /// What reads and writes. Callers [`check`](Self::check) first.
+    pub(crate) fn engine(&self) -> &dyn Engine {
+        match &self.kind {
+            Kind::Rocks(rocks) => rocks,
+            Kind::Memory(disk) => disk,
+        }
+    }
+
+    /// The simulated disk, if it is one: nothing may leave the thread then.
+    pub(crate) fn memory(&self) -> Option<&MemoryDisk> {
+        match &self.kind {
+            Kind::Rocks(_) => None,
+            Kind::Memory(disk) => Some(disk),
+        }
+    }
+
+    /// The orderly end.
+    pub(crate) fn close(&self) -> Result<(), StoreError> {
         self.check()?;
-        self.sync()?;
-        let mut batch = WriteBatch::default();
-        batch.put_log_data(self.mark().encode());
-        self.db.write_opt(batch, &WriteOptions::default())?;
-        self.sync()
-    }
-
-    /// A column family of [`keys`].
-    pub(crate) fn family(&self, name: &str) -> Arc<BoundColumnFamily<'_>> {
-        self.db.cf_handle(name).expect("every family of `keys` is made when the store opens")
+        self.engine().close()
     }
 
     /// A value; fails for ever once a write has failed.
-    pub(crate) fn get(&self, family: &str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+    pub(crate) fn get(
+        &self,
+        family: &'static str,
+        key: &[u8],
+    ) -> Result<Option<Bytes>, StoreError> {
         self.check()?;
-        Ok(self.db.get_cf(&self.family(family), key)?)
+        self.engine().get(family, key)
+    }
+
+    /// Writes, not synced; after a failure nothing works any more. `what` is in the reason.
+    pub(crate) fn write(&self, what: &str, ops: Vec<Op>) -> Result<(), StoreError> {
+        self.check()?;
+        self.engine().write(ops).inspect_err(|error| self.fail(format!("{what} failed: {error}")))
     }
 
     /// The state row of a group, as `snapshot` or the newest data has it.
     pub(crate) fn state(
         &self,
         group: GroupId,
-        snapshot: Option<&DbSnapshot<'_>>,
+        snapshot: Option<&dyn Reader>,
     ) -> Result<State, StoreError> {
         self.check()?;
-        let (family, key) = (self.family(keys::ROWS), keys::state(group));
+        let key = keys::state(group);
         let row = match snapshot {
-            Some(snapshot) => snapshot.get_pinned_cf(&family, key)?,
-            None => self.db.get_pinned_cf(&family, key)?,
+            Some(snapshot) => snapshot.get(keys::ROWS, &key)?,
+            None => self.engine().get(keys::ROWS, &key)?,
         };
         match row {
             Some(row) => Ok(state::decode(group, &row)?),
@@ -144,27 +151,8 @@ impl Store {
     }
 }
 
-/// Opens the database. What was being written when the power failed was never acknowledged and is
-/// cut off. Damage before it means that acknowledged entries are gone: opening fails, and the node
-/// has to be rebuilt under a new id.
-fn open(path: &Path) -> Result<Db, rocksdb::Error> {
-    let open = |tail| {
-        let (options, families) = options::all(tail);
-        Db::open_cf_descriptors(&options, path, families)
-    };
-    match open(DBRecoveryMode::TolerateCorruptedTailRecords) {
-        Err(error) if error.kind() == ErrorKind::Corruption => match judge(path) {
-            Ok(Verdict::Torn { file, offset }) => {
-                let file = file.display();
-                tracing::warn!(%file, offset, %error, "the log ends in a write that was cut off");
-                open(DBRecoveryMode::PointInTime)
-            }
-            _ => Err(error),
-        },
-        opened => opened,
-    }
-}
-
+#[cfg(test)]
+mod conformance;
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,8 +165,13 @@ mod tests {
         let on_fatal: OnFatal = Arc::new(move |reason| tell.lock().push(reason.to_owned()));
         let store = Store::open(dir.path(), on_fatal).unwrap();
         let writer = Writer::start(Arc::clone(&store)).unwrap();
-        let put =
-            || vec![Op::Put { family: keys::META, key: b"key".to_vec(), value: b"value".to_vec() }];
+        let put = || {
+            vec![Op::Put {
+                family: keys::META,
+                key: b"key".to_vec(),
+                value: Bytes::from_static(b"value"),
+            }]
+        };
         writer.submit(put()).await.unwrap();
         assert_eq!(writer.syncs(), 1);
         assert!(store.get(keys::META, b"key").unwrap().is_some());

@@ -2,8 +2,8 @@
 //! they go on. It takes everything that waits, writes it as one batch, syncs the
 //! write-ahead log once, and only then calls back.
 //!
-//! The batch is written without `sync` and the log is synced after it, not in one call:
-//! RocksDB then does not hold its write lock during the fsync, and applying goes on.
+//! On a [`MemoryDisk`](super::MemoryDisk) there is no thread: a simulation has only one, and each
+//! call commits by itself.
 
 use std::{
     sync::{
@@ -11,14 +11,12 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread::JoinHandle,
-    time::Instant,
 };
 
 use parking_lot::Mutex;
-use rocksdb::{WriteBatch, WriteOptions};
 use tokio::sync::{mpsc, oneshot};
 
-use super::Store;
+use super::{Store, engine::Op};
 use crate::{error::StoreError, metrics};
 
 /// Requests that wait for the thread. At the bound the groups that ask wait, too.
@@ -26,23 +24,6 @@ const WAITING_MAX: usize = 1024;
 /// Requests and bytes of one batch. What is above waits for the next.
 const BATCH_REQUESTS_MAX: usize = 1024;
 const BATCH_BYTES_MAX: usize = 16 << 20;
-
-/// One change to the store.
-pub(crate) enum Op {
-    /// Sets a value.
-    Put { family: &'static str, key: Vec<u8>, value: Vec<u8> },
-    /// Removes `from <= key < to`.
-    DeleteRange { family: &'static str, from: Vec<u8>, to: Vec<u8> },
-}
-
-impl Op {
-    fn bytes(&self) -> usize {
-        match self {
-            Op::Put { key, value, .. } => key.len() + value.len(),
-            Op::DeleteRange { from, to, .. } => from.len() + to.len(),
-        }
-    }
-}
 
 struct Request {
     ops: Vec<Op>,
@@ -54,23 +35,33 @@ pub(crate) struct Writer {
     queue: Mutex<Option<mpsc::Sender<Request>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     syncs: Arc<AtomicU64>,
+    /// Set where there is no thread.
+    inline: Option<Arc<Store>>,
 }
 
 impl Writer {
     /// Starts the thread.
     pub(crate) fn start(store: Arc<Store>) -> std::io::Result<Self> {
-        let (queue, requests) = mpsc::channel(WAITING_MAX);
         let syncs = Arc::new(AtomicU64::new(0));
+        if store.memory().is_some() {
+            let (queue, thread) = (Mutex::new(None), Mutex::new(None));
+            return Ok(Self { queue, thread, syncs, inline: Some(store) });
+        }
+        let (queue, requests) = mpsc::channel(WAITING_MAX);
         let count = Arc::clone(&syncs);
         let thread = std::thread::Builder::new()
             .name("raft-writer".into())
             .spawn(move || run(&store, requests, &count))?;
-        Ok(Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)), syncs })
+        let (queue, thread) = (Mutex::new(Some(queue)), Mutex::new(Some(thread)));
+        Ok(Self { queue, thread, syncs, inline: None })
     }
 
     /// Makes `ops` durable, all or none, in the order of the calls. Without ops it makes
     /// durable whatever was written before, by anybody.
     pub(crate) async fn submit(&self, ops: Vec<Op>) -> Result<(), StoreError> {
+        if let Some(store) = &self.inline {
+            return commit_inline(store, ops, &self.syncs).await;
+        }
         let stopped = || StoreError("the raft store of this node is closed".into());
         let queue = self.queue.lock().clone().ok_or_else(stopped)?;
         let (done, result) = oneshot::channel();
@@ -105,46 +96,59 @@ impl Drop for Writer {
 }
 
 fn run(store: &Store, mut requests: mpsc::Receiver<Request>, syncs: &AtomicU64) {
-    let mut batch = Vec::new();
+    let (mut ops, mut waiting) = (Vec::new(), Vec::new());
     while let Some(first) = requests.blocking_recv() {
-        let mut bytes = first.ops.iter().map(Op::bytes).sum::<usize>();
-        batch.push(first);
-        while batch.len() < BATCH_REQUESTS_MAX && bytes < BATCH_BYTES_MAX {
+        let mut bytes = 0;
+        let mut take = |request: Request| {
+            bytes += request.ops.iter().map(Op::bytes).sum::<usize>();
+            ops.extend(request.ops);
+            waiting.push(request.done);
+            waiting.len() < BATCH_REQUESTS_MAX && bytes < BATCH_BYTES_MAX
+        };
+        let mut room = take(first);
+        while room {
             let Ok(next) = requests.try_recv() else { break };
-            bytes += next.ops.iter().map(Op::bytes).sum::<usize>();
-            batch.push(next);
+            room = take(next);
         }
-        let result = commit(store, &batch, syncs);
-        if let Err(error) = &result {
-            store.fail(format!("writing the raft log failed: {error}"));
-        }
-        metrics::group_commit(batch.len(), bytes);
-        for request in batch.drain(..) {
+        let result = commit(store, std::mem::take(&mut ops), syncs);
+        metrics::group_commit(waiting.len(), bytes);
+        for done in waiting.drain(..) {
             // Who no longer waits does not need the answer.
-            let _ = request.done.send(result.clone());
+            let _ = done.send(result.clone());
         }
     }
-    if let Err(error) = store.bear_witness() {
+    if let Err(error) = store.close() {
         tracing::debug!(%error, "the log ends without a witness");
     }
 }
 
-fn commit(store: &Store, requests: &[Request], syncs: &AtomicU64) -> Result<(), StoreError> {
+fn commit(store: &Store, ops: Vec<Op>, syncs: &AtomicU64) -> Result<(), StoreError> {
+    let committed = store.check().and_then(|()| store.engine().commit(ops));
+    note(store, committed, syncs)
+}
+
+async fn commit_inline(store: &Store, ops: Vec<Op>, syncs: &AtomicU64) -> Result<(), StoreError> {
+    let disk = store.memory().expect("a store without a thread is in memory");
     store.check()?;
-    let mut batch = WriteBatch::default();
-    batch.put_log_data(store.mark().encode());
-    for op in requests.iter().flat_map(|request| &request.ops) {
-        match op {
-            Op::Put { family, key, value } => batch.put_cf(&store.family(family), key, value),
-            Op::DeleteRange { family, from, to } => {
-                batch.delete_range_cf(&store.family(family), from, to);
-            }
+    let committed = disk.commit_slowly(ops).await;
+    note(store, committed, syncs)
+}
+
+/// After a failure nothing is committed any more.
+fn note(
+    store: &Store,
+    committed: Result<std::time::Duration, StoreError>,
+    syncs: &AtomicU64,
+) -> Result<(), StoreError> {
+    match committed {
+        Ok(time) => {
+            syncs.fetch_add(1, Ordering::Relaxed);
+            metrics::fsync(time);
+            Ok(())
+        }
+        Err(error) => {
+            store.fail(format!("writing the raft log failed: {error}"));
+            Err(error)
         }
     }
-    store.db.write_opt(batch, &WriteOptions::default())?;
-    let started = Instant::now();
-    store.sync()?;
-    syncs.fetch_add(1, Ordering::Relaxed);
-    metrics::fsync(started.elapsed());
-    Ok(())
 }

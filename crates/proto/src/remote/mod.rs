@@ -16,7 +16,7 @@ pub use shards::RemoteShards;
 use tonic::{Request, Response, Status};
 
 use crate::{
-    ChannelSettings, Identity, RpcError, RpcErrorKind, Timeouts,
+    ChannelSettings, Dialer, Identity, RpcError, RpcErrorKind, Timeouts,
     channel::{Channel, Channels, Lane, Sent},
     headers::{self, Scope},
     status::from_status,
@@ -34,7 +34,17 @@ pub struct Peers {
 impl Peers {
     /// Peers that are shown `identity`.
     pub fn new(identity: Arc<Identity>, timeouts: Timeouts, settings: ChannelSettings) -> Self {
-        Self { identity, timeouts, channels: Channels::new(settings) }
+        Self { identity, timeouts, channels: Channels::new(settings, None) }
+    }
+
+    /// Peers that are reached by `dialer` instead of TCP.
+    pub fn over(
+        dialer: Arc<dyn Dialer>,
+        identity: Arc<Identity>,
+        timeouts: Timeouts,
+        settings: ChannelSettings,
+    ) -> Self {
+        Self { identity, timeouts, channels: Channels::new(settings, Some(dialer)) }
     }
 
     /// The Raft service at `address` (`host:port`). Nothing is connected yet.

@@ -24,10 +24,7 @@ use std::{convert::Infallible, io, sync::Arc, time::Duration};
 use gate::Gate;
 use hyper::{server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
-};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::Routes;
 
@@ -38,6 +35,7 @@ use crate::{
     pb::{meta_server::MetaServer, raft_server::RaftServer, shards_server::ShardsServer},
     raft::RaftService,
     shards::ShardService,
+    transport::{Listener, Stream},
     wire::MESSAGE_BYTES_MAX,
 };
 
@@ -92,8 +90,8 @@ impl Default for ServeSettings {
 /// Serves until `shutdown` resolves, then takes no more calls, lets those in flight finish
 /// (at most [`ServeSettings::drain_max`]) and returns. The listener is closed on return.
 /// Peers see the shutdown at once and call elsewhere.
-pub async fn serve(
-    listener: TcpListener,
+pub async fn serve<L: Listener>(
+    listener: L,
     services: Services,
     identity: Arc<Identity>,
     settings: ServeSettings,
@@ -154,14 +152,14 @@ fn routes(services: Services) -> Routes {
 
 /// Waits for room, then for a connection. Out of file descriptors and the like pass: it
 /// logs and tries again.
-async fn accept(
-    listener: &TcpListener,
+async fn accept<L: Listener>(
+    listener: &L,
     connections: &Arc<Semaphore>,
-) -> (TcpStream, OwnedSemaphorePermit) {
+) -> (L::Stream, OwnedSemaphorePermit) {
     let slot = connections.clone().acquire_owned().await.expect("never closed");
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return (stream, slot),
+            Ok(stream) => return (stream, slot),
             Err(error) => {
                 tracing::warn!(%error, "accepting a connection failed");
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -171,16 +169,12 @@ async fn accept(
 }
 
 async fn serve_connection(
-    stream: TcpStream,
+    stream: impl Stream,
     _slot: OwnedSemaphorePermit,
     gate: Arc<Gate>,
     settings: ServeSettings,
     closing: CancellationToken,
 ) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "connection of a node ended at once");
-        return;
-    }
     let service = service_fn(move |request| {
         let gate = gate.clone();
         async move { Ok::<_, Infallible>(gate.pass(request).await) }
