@@ -20,6 +20,7 @@ PART = 5 * MIB
 # Inline in the metadata, one stripe, several stripes.
 SIZES = [100, 3000, 20_000, 200_000, 1_000_000, 5_000_000]
 WEIGHTS = [3, 3, 4, 4, 0.5, 0.2]
+SAMPLES_MAX = 200_000
 FAILURES = (ClientError, BotoCoreError, OSError)
 
 
@@ -30,6 +31,7 @@ class Gaps:
     last: float = field(default_factory=time.monotonic)
     longest: float = 0.0
     count: int = 0
+    samples: list[float] = field(default_factory=list)
 
     def success(self) -> None:
         now = time.monotonic()
@@ -39,6 +41,16 @@ class Gaps:
 
     def so_far(self) -> float:
         return max(self.longest, time.monotonic() - self.last)
+
+    def took(self, seconds: float) -> None:
+        """A success that took so long; the first SAMPLES_MAX of a window are kept."""
+        if len(self.samples) < SAMPLES_MAX:
+            self.samples.append(seconds)
+        self.success()
+
+    def percentile_ms(self, percent: float) -> float:
+        ordered = sorted(self.samples)
+        return 1000 * ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] if ordered else float("nan")
 
 
 @dataclass
@@ -125,6 +137,7 @@ class Workload:
     def _write(self, mine: list[str], key: str, body: bytes | None, call) -> None:
         digest = None if body is None else hashlib.sha256(body).hexdigest()
         state = self.keys.setdefault(key, Key())
+        began = time.monotonic()
         try:
             call()
         except FAILURES as error:
@@ -141,7 +154,7 @@ class Workload:
         elif key not in mine:
             mine.append(key)
         with self._lock:
-            self.writes.success()
+            self.writes.took(time.monotonic() - began)
 
     def _multipart(self, s3, key: str, body: bytes) -> None:
         upload = s3.create_multipart_upload(Bucket=self.bucket, Key=key)["UploadId"]
@@ -154,6 +167,7 @@ class Workload:
         s3.complete_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": parts})
 
     def _get(self, s3, key: str) -> None:
+        began = time.monotonic()
         try:
             body = s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
         except FAILURES as error:
@@ -166,7 +180,7 @@ class Workload:
         if found != self.keys[key].acknowledged:
             self.wrong.append(f"{key}: {len(body)} bytes that were not written last")
         with self._lock:
-            self.reads.success()
+            self.reads.took(time.monotonic() - began)
 
     def _list(self, s3, number: int, mine: list[str]) -> None:
         try:
