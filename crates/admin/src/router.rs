@@ -24,6 +24,7 @@ use crate::{AdminSource, answer, api, auth, gauges, health, limits, page, source
 /// | `/admin/v1/join` | token | what a new node must know, [`crate::model::JoinSettings`] |
 /// | `/admin/v1/map` | token | the cluster map, [`types::ClusterMap`] |
 /// | `POST /admin/v1/workers/NAME/throttle` with `{"percent": N}`, `.../cancel`, `.../start` | token | 202: the job obeys soon |
+/// | `POST /admin/v1/scrub/start` | token | 202: everything is read and compared, beginning soon |
 /// | `POST /admin/v1/check` with `{"verify": bool}`, then `GET`; `POST .../check/cancel` | token | the check of redundancy, [`crate::model::CheckStatus`] |
 /// | `POST /admin/v1/disks` with [`crate::model::AddDisk`], to the node that has the folder | token | 200: the disk serves |
 /// | `POST /admin/v1/upgrade/finalise` with `{"level": N}` | token | 200: the level is in use |
@@ -50,6 +51,7 @@ pub fn router(source: Arc<dyn AdminSource>, metrics: MetricsHandle, token: &str)
         .route("/workers/{name}/throttle", post(api::workers::throttle))
         .route("/workers/{name}/cancel", post(api::workers::cancel))
         .route("/workers/{name}/start", post(api::workers::start))
+        .route("/scrub/start", post(api::workers::start_scrub))
         .route("/check", get(api::check::status).post(api::check::start))
         .route("/check/cancel", post(api::check::cancel))
         .route("/upgrade", get(api::upgrade::status))

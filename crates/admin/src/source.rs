@@ -31,6 +31,11 @@ pub trait AdminSource: Send + Sync + 'static {
         Err(Refused::Unavailable(format!("this process cannot say {command:?} to {name}")))
     }
 
+    /// Asks for a scrub of everything now; on OK the request is durable.
+    async fn start_scrub(&self) -> Result<(), Refused> {
+        Err(Refused::Unavailable("this process cannot ask for a scrub".to_owned()))
+    }
+
     /// Asks for a report of a bucket's inventory now; on OK the request is durable.
     async fn run_inventory(&self, bucket: &str, id: &str) -> Result<(), Refused> {
         Err(Refused::Unavailable(format!("this process cannot ask for inventory {id} of {bucket}")))

@@ -111,6 +111,10 @@ impl AdminSource for Fake {
         Ok(AddedDisk { disk: 7, node: 3, path, class: "hot".to_owned() })
     }
 
+    async fn start_scrub(&self) -> Result<(), Refused> {
+        self.change("scrub".to_owned())
+    }
+
     async fn join_settings(&self) -> Result<JoinSettings, Refused> {
         Ok(JoinSettings {
             meta: vec!["1@10.0.0.1:7000".to_owned()],
@@ -564,11 +568,12 @@ async fn the_json_shapes_are_golden() {
 }
 
 /// Every path that changes something, with a body that it takes, and what the source is asked for.
-const CHANGES: [(&str, &str, &str); 7] = [
+const CHANGES: [(&str, &str, &str); 8] = [
     ("workers/scrub/throttle", r#"{"percent":250}"#, "scrub Throttle(250)"),
     ("workers/scrub/cancel", "", "scrub Cancel"),
     ("workers/scrub/start", "", "scrub Start"),
     ("upgrade/finalise", r#"{"level":1}"#, "level 1"),
+    ("scrub/start", "", "scrub"),
     ("check", r#"{"verify":true}"#, "check true"),
     ("check/cancel", "", "no check"),
     ("disks", r#"{"path":"/srv/d"}"#, "add None Some(\"/srv/d\") None"),

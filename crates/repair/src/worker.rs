@@ -260,6 +260,10 @@ fn control(entries: &Entries, name: &str, change: impl FnOnce(&mut Control)) -> 
     let entries = entries.lock();
     let Some(entry) = entries.get(name) else { return false };
     entry.control.send_modify(change);
+    // A worker that waits for work shows it too.
+    let mut status = entry.status.lock();
+    status.throttle_percent = entry.control.borrow().throttle_percent;
+    metrics::state(&status);
     true
 }
 
@@ -315,16 +319,20 @@ impl Run {
         self.set(WorkerState::Cancelled);
     }
 
-    /// False at the end. Waits while the worker is held.
+    /// False at the end. Waits while the worker is held, or what operators have said is not known.
     async fn may_go_on(&mut self) -> bool {
-        let now = *self.control.borrow();
-        if now.cancelled && !now.ended {
-            self.set(WorkerState::Cancelled);
-        }
-        match self.control.wait_for(|control| control.ended || !control.stops()).await {
-            Ok(control) => !control.ended,
-            // The registry is gone.
-            Err(_) => false,
+        loop {
+            let now = *self.control.borrow_and_update();
+            if now.ended || !now.stops() {
+                return !now.ended;
+            }
+            if !now.waits {
+                self.set(WorkerState::Cancelled);
+            }
+            if self.control.changed().await.is_err() {
+                // The registry is gone.
+                return false;
+            }
         }
     }
 

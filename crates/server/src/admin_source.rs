@@ -161,6 +161,12 @@ impl AdminSource for Source {
         said.map_err(|error| Refused::Unavailable(error.to_string()))
     }
 
+    async fn start_scrub(&self) -> Result<(), Refused> {
+        let now = UnixMillis(clock().now_ms());
+        let asked = repair::scrub::request(&*self.metadata, now).await;
+        asked.map_err(|error| Refused::Unavailable(error.to_string()))
+    }
+
     async fn run_inventory(&self, bucket: &str, id: &str) -> Result<(), Refused> {
         let now = UnixMillis(clock().now_ms());
         repair::inventory::request(&*self.metadata, bucket, id, now).await.map_err(|error| {

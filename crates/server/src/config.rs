@@ -240,6 +240,12 @@ pub(crate) struct WorkersSection {
     pub(crate) orphan_grace_s: u64,
     /// How often the orphan sweep walks all inventories, in seconds.
     pub(crate) orphan_interval_s: u64,
+    /// Bytes that healing writes to each disk while the data is in no danger, in MiB/s.
+    pub(crate) heal_mib_per_s: u64,
+    /// In which time the scrub reads every byte, in seconds.
+    pub(crate) scrub_period_s: u64,
+    /// How often the scrub compares the inventories of every group, in seconds.
+    pub(crate) scrub_inventory_s: u64,
     /// A write must commit within this time of its beginning, in seconds.
     pub(crate) write_deadline_s: u64,
 }
@@ -248,6 +254,8 @@ impl WorkersSection {
     /// The shortest grace of deleted bytes. A shard that comes late, up to 5 s after its
     /// commit, is confirmed without asking the index: it must not outlive the collection.
     const GC_GRACE_S_MIN: u64 = 10;
+    /// The shortest period of the scrub: a shorter one would only be a full load.
+    const SCRUB_S_MIN: u64 = 60;
     /// The shortest time for a write.
     const WRITE_DEADLINE_S_MIN: u64 = 60;
 
@@ -265,6 +273,22 @@ impl WorkersSection {
             let text = format!("{prefix}write_deadline_s: choose {min} seconds or more");
             return Err(UserError::new(text));
         }
+        if self.heal_mib_per_s == 0 {
+            return Err(UserError::new(format!(
+                "{prefix}heal_mib_per_s: choose 1 or more; `shardlake admin workers cancel heal` holds \
+                 healing"
+            )));
+        }
+        for (name, seconds) in
+            [("scrub_period_s", self.scrub_period_s), ("scrub_inventory_s", self.scrub_inventory_s)]
+        {
+            if seconds < Self::SCRUB_S_MIN {
+                let min = Self::SCRUB_S_MIN;
+                return Err(UserError::new(format!(
+                    "{prefix}{name}: choose {min} seconds or more"
+                )));
+            }
+        }
         Ok(())
     }
 }
@@ -275,6 +299,9 @@ impl Default for WorkersSection {
             gc_grace_s: 3600,
             orphan_grace_s: 24 * 3600,
             orphan_interval_s: 6 * 3600,
+            heal_mib_per_s: 30,
+            scrub_period_s: 14 * 24 * 3600,
+            scrub_inventory_s: 24 * 3600,
             write_deadline_s: 6 * 3600,
         }
     }

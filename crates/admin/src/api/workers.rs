@@ -54,6 +54,17 @@ pub(crate) async fn start(
     command(&*source, &name, WorkerCommand::Start).await
 }
 
+/// Asks for a round of the scrub. 202: it begins within seconds, as fast as it goes.
+pub(crate) async fn start_scrub(State(source): State<Arc<dyn AdminSource>>) -> Response {
+    match source::change(source.start_scrub()).await {
+        Ok(()) => {
+            let accepted = serde_json::json!({ "name": "scrub", "state": "requested" });
+            answer::json(StatusCode::ACCEPTED, &accepted)
+        }
+        Err(refused) => answer::refused(refused),
+    }
+}
+
 /// 202: it is durable, and the process that runs the job sees it within seconds.
 async fn command(source: &dyn AdminSource, name: &str, command: WorkerCommand) -> Response {
     match source::change(source.command_worker(name, command)).await {

@@ -57,8 +57,10 @@ async fn a_held_worker_does_nothing_until_it_is_let_go_on_whatever_node_runs_it(
     assert_eq!(done.throttle_percent, 250);
     assert_eq!(cluster.shard_count().await, 0);
     let later = UnixMillis(2);
-    control::throttle(&*metadata, "garbage", 0, later).await.expect("said");
-    until(&workers, "garbage", |it| it.throttle_percent == 0).await;
+    control::throttle(&*metadata, "orphans", 0, later).await.expect("said");
+    // It waits six hours for work, and shows it at once.
+    let waits = until(&workers, "orphans", |it| it.throttle_percent == 0).await;
+    assert_eq!(waits.state, WorkerState::Idle);
     workers.shutdown().await;
 }
 
@@ -74,7 +76,13 @@ async fn nothing_begins_while_what_was_said_is_not_known() {
     workers.spawn(repair::GarbageCollector::new(objects.clone(), Settings::default()));
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(cluster.shard_count().await, 6);
+    let waits = until(&workers, "garbage", |_| true).await;
+    assert_eq!((waits.state, waits.done), (WorkerState::Idle, 0));
+    control::hold(&*cluster, "garbage", true, UnixMillis(1)).await.expect("said");
     silent.speak();
+    until(&workers, "garbage", |it| it.state == WorkerState::Cancelled).await;
+    assert_eq!(cluster.shard_count().await, 6, "it is held from the first moment");
+    control::hold(&*cluster, "garbage", false, UnixMillis(2)).await.expect("said");
     until(&workers, "garbage", |it| it.done == 1).await;
     workers.shutdown().await;
 }

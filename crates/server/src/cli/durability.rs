@@ -23,6 +23,10 @@ use crate::error::UserError;
 /// in bad ones.
 const AFRS: [f64; 2] = [1.5, 4.0];
 
+/// The worker whose rate is that of repairs, and what it must have written to be believed.
+const HEALER: &str = "heal";
+const MEASURED_BYTES_MIN: u64 = 1 << 30;
+
 /// `shardlake durability`
 #[derive(Args)]
 pub(crate) struct DurabilityArgs {
@@ -65,7 +69,7 @@ pub(crate) async fn run(args: DurabilityArgs) -> anyhow::Result<()> {
     let map: ClusterMap = ask.read("map").await?;
     let status: Status = ask.read("status").await?;
     let domain = domain(status.cluster.as_ref())?;
-    let speed = Speed::of(speed, &status.workers);
+    let speed = Speed::of(speed, &status.workers, &map);
     let mut lines = Vec::new();
     for afr in afrs {
         let assumptions = Assumptions {
@@ -116,18 +120,37 @@ struct Speed {
 
 impl Speed {
     /// What was said, else what the cluster's repairs were seen to do, else the default.
-    fn of(said: Option<f64>, workers: &[WorkerStatus]) -> Self {
+    fn of(said: Option<f64>, workers: &[WorkerStatus], map: &ClusterMap) -> Self {
         if let Some(mb_per_s) = said {
             return Self { mb_per_s, origin: format!("{mb_per_s} MB/s of each disk, as said") };
         }
+        if let Some(measured) = measured(workers, map) {
+            let origin = format!(
+                "{measured:.1} MB/s of each of {} disks, by what the worker {HEALER} has written in its \
+                 round so far",
+                map.disks.len()
+            );
+            return Self { mb_per_s: measured, origin };
+        }
         let mb_per_s = Assumptions::default().repair_mb_per_s;
-        let names = workers.len();
         let origin = format!(
-            "{mb_per_s} MB/s of each disk, the usual limit: none of {names} workers has moved enough \
-             to measure it"
+            "{mb_per_s} MB/s of each disk, the usual limit: no repair large enough to measure is under way"
         );
         Self { mb_per_s, origin }
     }
+}
+
+/// What each disk gives to the repair under way, reads and writes together, in MB/s: for each shard
+/// that is written, `k` are read. `None` below [`MEASURED_BYTES_MIN`].
+fn measured(workers: &[WorkerStatus], map: &ClusterMap) -> Option<f64> {
+    let (disks, k) = (map.disks.len(), map.policy.k());
+    let heal = workers.iter().find(|worker| worker.name == HEALER)?;
+    heal.round.as_ref()?;
+    let progress = heal.progress.as_ref().filter(|progress| progress.unit == "bytes")?;
+    let enough = progress.done >= MEASURED_BYTES_MIN && disks > 0;
+    #[allow(clippy::cast_precision_loss, reason = "small counts")]
+    let share = |rate: f64| rate * (k + 1) as f64 / 1e6 / disks as f64;
+    heal.rate.filter(|_| enough).map(share).filter(|rate| *rate >= 0.001)
 }
 
 /// The figures for one rate of failures.
@@ -200,4 +223,57 @@ async fn figures(
     .await?;
     bar.finish_and_clear();
     Ok(computed)
+}
+
+#[cfg(test)]
+mod tests {
+    use admin::model::{Progress, Round, WorkerState};
+    use cluster::MemoryCluster;
+    use cluster::Metadata;
+    use types::ErasurePolicy;
+
+    use super::*;
+
+    /// A worker that has written so much at 120 MB/s.
+    fn worker(name: &str, done: u64, unit: &str) -> WorkerStatus {
+        WorkerStatus {
+            name: name.to_owned(),
+            state: WorkerState::Busy,
+            progress: Some(Progress { done, total: None, unit: unit.to_owned() }),
+            rate: Some(120e6),
+            detail: String::new(),
+            round: Some(Round::default()),
+            last_round: None,
+            place: None,
+            eta_ms: None,
+            last_failure: None,
+            throttle_percent: None,
+            node: Some(1),
+        }
+    }
+
+    #[test]
+    fn the_repair_speed_is_what_was_said_or_measured_or_usual() {
+        let cluster = MemoryCluster::new(ErasurePolicy::new(4, 2).expect("valid"), 8);
+        let map = cluster.map();
+        let of = |said, workers: &[WorkerStatus]| Speed::of(said, workers, &map);
+        let usual = Assumptions::default().repair_mb_per_s;
+        assert_eq!(of(None, &[]).mb_per_s, usual);
+        let much = MEASURED_BYTES_MIN;
+        // Five times what is written is moved, by eight disks.
+        let heal = worker(HEALER, much, "bytes");
+        assert!((of(None, std::slice::from_ref(&heal)).mb_per_s - 75.0).abs() < 1e-9);
+        assert_eq!(of(Some(12.0), std::slice::from_ref(&heal)).mb_per_s, 12.0);
+        let between_rounds = WorkerStatus { round: None, ..heal };
+        for not_it in [
+            between_rounds,
+            worker(HEALER, much - 1, "bytes"),
+            worker(HEALER, much, "steps"),
+            worker("scrub", much, "bytes"),
+        ] {
+            let speed = of(None, &[not_it]);
+            assert_eq!(speed.mb_per_s, usual);
+            assert!(speed.origin.contains("usual limit"), "{}", speed.origin);
+        }
+    }
 }

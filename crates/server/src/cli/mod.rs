@@ -9,6 +9,7 @@ pub(crate) mod durability;
 mod inventory;
 mod node;
 mod progress;
+mod scrub;
 mod table;
 mod upgrade;
 mod workers;
@@ -68,6 +69,9 @@ enum Topic {
     /// Proves placement and redundancy of every blob against the index. Changes nothing. Exit status 1
     /// if anything is not as promised.
     Check(check::CheckArgs),
+    /// The scrub: proof that every byte is still there. Start a round now, or see how far it is.
+    #[command(subcommand)]
+    Scrub(scrub::ScrubCommand),
     /// Background workers: list them with progress, throttle, cancel or start one.
     Workers(workers::WorkersArgs),
     /// The feature level: which formats and protocols the cluster uses.
@@ -98,6 +102,7 @@ pub(crate) async fn admin(args: AdminArgs) -> anyhow::Result<()> {
         Topic::Node(command) => node::run(&ask, command).await,
         Topic::Disk(command) => disk::run(&ask, command).await,
         Topic::Check(args) => check::run(&ask, args).await,
+        Topic::Scrub(command) => scrub::run(&ask, command).await,
         Topic::Workers(args) => workers::run(&ask, args).await,
         Topic::Upgrade(command) => upgrade::run(&ask, command).await,
         Topic::Inventory(command) => inventory::run(&ask, command).await,

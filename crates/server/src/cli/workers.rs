@@ -87,7 +87,8 @@ async fn watch(ask: &Ask) -> anyhow::Result<()> {
     }
 }
 
-fn print(workers: &[WorkerStatus]) {
+/// The list as a table.
+pub(super) fn print(workers: &[WorkerStatus]) {
     let mut rows = table::new_table();
     rows.set_header([
         "worker", "state", "round", "left", "done", "rate", "throttle", "runs on", "detail",

@@ -74,6 +74,14 @@ fn times_under_which_promises_would_break_are_refused() {
     WorkersSection::default().check("workers.").expect("the defaults are fine");
     let short = WorkersSection { gc_grace_s: 9, ..WorkersSection::default() };
     assert!(short.check("workers.").expect_err("short").to_string().contains("gc_grace_s"));
+    for (name, section) in [
+        ("heal_mib_per_s", WorkersSection { heal_mib_per_s: 0, ..WorkersSection::default() }),
+        ("scrub_period_s", WorkersSection { scrub_period_s: 59, ..WorkersSection::default() }),
+        ("scrub_inventory_s", WorkersSection { scrub_inventory_s: 0, ..WorkersSection::default() }),
+    ] {
+        let error = section.check("workers.").expect_err(name).to_string();
+        assert!(error.contains(name), "{error}");
+    }
     let short = WorkersSection { write_deadline_s: 0, ..WorkersSection::default() };
     assert!(short.check("workers.").expect_err("short").to_string().contains("write_deadline_s"));
 }

@@ -16,7 +16,9 @@ use parking_lot::Mutex;
 use repair::{Obeyed, ShardRepairer, Workers};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use types::UnixMillis;
 
+use super::clock;
 use crate::{
     admin_source::WorkerList,
     config::{LifecycleSection, WorkersSection},
@@ -114,22 +116,38 @@ impl WorkersPart {
 impl WorkerList for WorkersPart {
     fn list(&self) -> Vec<WorkerStatus> {
         let running = self.running.lock().clone();
-        running.map_or_else(Vec::new, |workers| workers.list().into_iter().map(status).collect())
+        let now = UnixMillis(clock().now_ms());
+        let all = running.map_or_else(Vec::new, |workers| workers.list());
+        all.into_iter().map(|worker| status(worker, now)).collect()
     }
 }
 
-fn status(worker: repair::WorkerStatus) -> WorkerStatus {
+fn status(worker: repair::WorkerStatus, now: UnixMillis) -> WorkerStatus {
     let state = match worker.state {
         repair::WorkerState::Working => WorkerState::Busy,
         repair::WorkerState::BackingOff => WorkerState::Failing,
         repair::WorkerState::Idle => WorkerState::Idle,
         repair::WorkerState::Cancelled => WorkerState::Cancelled,
     };
+    // Bytes where a worker counts them, at the rate of the round so far.
+    let (progress, rate) = match (&worker.progress.bytes, &worker.progress.round) {
+        (Some(bytes), Some(round)) => {
+            let (done, total, unit) = (bytes.done, Some(bytes.total), "bytes".to_owned());
+            let ms = now.since(round.began).max(1);
+            #[allow(clippy::cast_precision_loss, reason = "a rate for people to read")]
+            let rate = done as f64 * 1000.0 / ms as f64;
+            (Progress { done, total, unit }, rate)
+        }
+        _ => {
+            let (done, total, unit) = (worker.done, None, "steps".to_owned());
+            (Progress { done, total, unit }, worker.rate_per_s)
+        }
+    };
     WorkerStatus {
         name: worker.name.to_owned(),
         state,
-        progress: Some(Progress { done: worker.done, total: None, unit: "steps".to_owned() }),
-        rate: Some(worker.rate_per_s),
+        progress: Some(progress),
+        rate: Some(rate),
         // An error that is over is only in the metrics and the log.
         detail: match worker.errors {
             0 => worker.detail,
@@ -171,6 +189,9 @@ fn settings(section: &WorkersSection) -> repair::Settings {
         garbage_grace_ms: section.gc_grace_s.saturating_mul(1000),
         orphan_grace_ms: section.orphan_grace_s.saturating_mul(1000),
         orphan_interval_ms: section.orphan_interval_s.saturating_mul(1000),
+        heal_bytes_per_s: section.heal_mib_per_s.saturating_mul(1 << 20),
+        scrub_period_ms: section.scrub_period_s.saturating_mul(1000),
+        scrub_inventory_ms: section.scrub_inventory_s.saturating_mul(1000),
         ..repair::Settings::default()
     }
 }
