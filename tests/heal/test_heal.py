@@ -44,7 +44,7 @@ def say(line: str) -> None:
 def cluster():
     folder = Path(tempfile.mkdtemp(prefix="shardlake-heal-"))
     # Deleted bytes are collected soon: disks that are being emptied wait for them.
-    cluster = Cluster(folder, binary(), extra={"workers": {"gc_grace_s": 5}})
+    cluster = Cluster(folder, binary(), extra={"workers": {"gc_grace_s": 10}})
     try:
         cluster.up()
         yield cluster
