@@ -189,9 +189,10 @@ impl Healer {
         let mut left = 0u64;
         if self.ranks.0 != map.epoch {
             self.ranks = (map.epoch, order::ranks(map));
-            self.rests.retain(|group, _| map.groups.contains_key(group));
-            self.passes.retain(|group, _| map.groups.contains_key(group));
         }
+        let is_wanted = |group: &PgId| map.groups.get(group).is_some_and(|group| wanted(&group));
+        self.rests.retain(|group, _| is_wanted(group));
+        self.passes.retain(|group, _| is_wanted(group));
         let (mut count, mut least) = (0, None);
         for group in map.groups.values().filter(wanted) {
             let done = self.passes.get(&group.id).map_or(0, |facts| facts.bytes);

@@ -233,8 +233,10 @@ async fn treat(care: &Care, case: &Case, pace: &Pace) -> Outcome {
     };
     match &case.reference {
         Reference::Referenced(blob) => complete(care, case, blob, pace, &mut outcome).await,
-        _ if elsewhere.is_empty() => {}
-        Reference::Unreferenced if care.may_go(case.holding.blob) => outcome.spare = elsewhere,
+        // On members too: one that was let go and is back may have what was collected meanwhile.
+        Reference::Unreferenced if care.may_go(case.holding.blob) => {
+            outcome.spare.clone_from(&case.holding.seen);
+        }
         // It may still commit, or be read.
         Reference::Unreferenced | Reference::Undecided => outcome.kept = elsewhere,
     }

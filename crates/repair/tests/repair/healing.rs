@@ -10,7 +10,7 @@ use objects::{
     body::{BodyDigests, BodyError, MemoryBody, ObjectBody},
     request::Put,
 };
-use repair::{Step, Worker};
+use repair::{Healer, Scrubber, Step, Worker};
 use tokio::sync::mpsc;
 use types::{DiskState, ShardId};
 
@@ -82,6 +82,32 @@ async fn a_rank_of_a_dead_disk_is_rebuilt_and_the_disk_let_go() {
     assert_eq!(counted(&sweeper, "strays"), 5);
     assert_eq!(lake.whole().await, Ok(3));
     lake.check("key-x", &[]).await;
+}
+
+/// A disk that was let go becomes the member once more: what it has of objects that were collected
+/// meanwhile belongs to nobody, and goes when two looks are a grace apart.
+#[tokio::test]
+async fn what_a_member_brings_back_of_dead_objects_goes() {
+    let lake = Lake::new(8, 1).await;
+    lake.fill("key", &SIZES).await;
+    let group = lake.only_group();
+    let (back, new) = (group.disks[0], lake.spare(group.id));
+    lake.cluster.take_down(back);
+    lake.move_rank(group.id, 0, new).await;
+    let care = lake.care();
+    let mut healer = Healer::new(&care);
+    drain(&mut healer).await;
+    delete(&lake.objects, "key-0").await.expect("deleted");
+    lake.cluster.clock().advance(DAYS_MS);
+    drain(&mut lake.collector()).await;
+    lake.cluster.bring_up(back);
+    lake.move_rank(group.id, 0, back).await;
+    drain(&mut healer).await;
+    assert_eq!(lake.group(group.id).former, [], "{}", healer.status().1);
+    assert_eq!(lake.cluster.stored(back).await.len(), 5);
+    lake.cluster.clock().advance(DAYS_MS);
+    drain(&mut Scrubber::new(&care)).await;
+    assert_eq!(lake.whole().await, Ok(4));
 }
 
 /// A disk that was let go comes back and has what the member has lost by now.

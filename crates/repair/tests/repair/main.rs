@@ -16,6 +16,7 @@ mod scrubbing;
 mod silent;
 mod sweeping;
 mod transitions;
+mod wandering;
 
 #[path = "../../../objects/tests/objects/support.rs"]
 mod support;
