@@ -213,7 +213,7 @@ def test_one_disk_of_six_is_wiped(cluster, objects, workload):
     name = DATA[2].name
     lost = disk_of(cluster, name)
     least = shard_bytes(check(cluster))[lost]
-    before = {what: counted(cluster, "heal", what) for what in ("shard_bytes", "read_bytes", "readback_bytes")}
+    before = {what: counted(cluster, "mend", what) for what in ("written_bytes", "read_bytes", "readback_bytes")}
     cluster.kill(name)
     shutil.rmtree(cluster.processes[name].folder / "data" / "disk-0")
     began = time.monotonic()
@@ -221,16 +221,16 @@ def test_one_disk_of_six_is_wiped(cluster, objects, workload):
     wait_until("the new disk", 60, lambda: disk_of(cluster, name) != lost)
     wait_whole(cluster)
     seconds = time.monotonic() - began
-    moved = {what: counted(cluster, "heal", what) - start for what, start in before.items()}
+    moved = {what: counted(cluster, "mend", what) - start for what, start in before.items()}
     say(f"  whole again after {seconds:.0f} s; during: {latencies(workload)}")
     say(
-        f"  written {moved['shard_bytes'] / MIB:.1f} MiB for {least / MIB:.1f} MiB lost "
-        f"(ratio {moved['shard_bytes'] / least:.2f}); read {moved['read_bytes'] / MIB:.1f} MiB to rebuild "
+        f"  written {moved['written_bytes'] / MIB:.1f} MiB for {least / MIB:.1f} MiB lost "
+        f"(ratio {moved['written_bytes'] / least:.2f}); read {moved['read_bytes'] / MIB:.1f} MiB to rebuild "
         f"(ratio {moved['read_bytes'] / (K * least):.2f} of k times the loss), "
         f"and {moved['readback_bytes'] / MIB:.1f} MiB to verify what was written"
     )
     end(cluster, workload, objects)
-    assert moved["shard_bytes"] >= 0.9 * least
+    assert moved["written_bytes"] >= 0.9 * least
 
 
 def flip_chunks(disk: Path, which) -> int:
@@ -300,7 +300,7 @@ def verified(cluster) -> dict | None:
 
 
 def moved_bytes(cluster) -> int:
-    return counted(cluster, "heal", "shard_bytes")
+    return counted(cluster, "mend", "written_bytes")
 
 
 def wait_even(cluster, disks: int) -> dict:

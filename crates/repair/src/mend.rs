@@ -21,7 +21,10 @@ use proto::shards::{Chunk, PutChunks};
 use tokio::sync::{Mutex, Semaphore};
 use types::{BlobId, BlobRef, DiskId, PlacementGroup, ShardId, WriteIntent};
 
-use crate::{Error, pace::Pace, word};
+use crate::{Error, metrics, pace::Pace, word};
+
+/// The name under which all who mend count their bytes.
+const NAME: &str = "mend";
 
 /// Blobs that are mended at a time at most: each has a turn of its own, and some share one.
 const TURNS: usize = 64;
@@ -165,6 +168,7 @@ impl Mender {
         if platform::planted("repair-without-readback") {
             return Ok(true);
         }
+        metrics::done(NAME, "readback_bytes", shard_bytes(blob));
         match self.probe(blob, disk, shard).await? {
             Probe::Good => Ok(true),
             Probe::Absent => Err(ShardError::NotFound { disk, shard }.into()),
@@ -244,6 +248,7 @@ impl Mender {
             };
             self.objects.shards().put(work.disk, put).await?;
             work.pace.wrote(bytes);
+            metrics::done(NAME, "written_bytes", bytes);
         }
         Ok(())
     }
@@ -254,7 +259,10 @@ impl Mender {
         let bytes = blob.layout().chunk_bytes(stripe);
         for copy in work.copies.clone() {
             match self.objects.shards().read(copy, work.shard, stripe).await {
-                Ok(chunk) if chunk.bytes.len() == bytes => return Ok(chunk),
+                Ok(chunk) if chunk.bytes.len() == bytes => {
+                    metrics::done(NAME, "read_bytes", bytes as u64);
+                    return Ok(chunk);
+                }
                 // Other chunks there may be good.
                 Ok(_) | Err(ShardError::Corrupt { .. }) => {}
                 Err(_) => work.copies.retain(|other| *other != copy),
@@ -266,6 +274,7 @@ impl Mender {
         let units = u32::try_from(units).unwrap_or(u32::MAX);
         let _permit = self.buffers.acquire_many(units).await.expect("it is never closed");
         let mut chunks = self.objects.rebuild_chunks(blob, stripe, &[work.lack.rank]).await?;
+        metrics::done(NAME, "read_bytes", (bytes * blob.policy.k()) as u64);
         chunks.pop().ok_or_else(|| Error::Unexpected(format!("no chunk of {:?}", work.shard)))
     }
 

@@ -6,7 +6,7 @@ use crate::{Progress, WorkerState, WorkerStatus};
 
 /// Things that a worker has done. Counter, labels `worker` and `what` (`blob_collected`,
 /// `orphan_deleted`, `orphan_confirmed`, `shard_rebuilt`, `shard_found`, `shard_written`,
-/// `shard_bytes`, `copy_deleted`, `stray_deleted`, `bad`, `missing`, `misplaced`, `repaired`, `verified_bytes`, `move_ended`, `object_expired`,
+/// `shard_bytes`, `read_bytes` and `readback_bytes` and `written_bytes` of `mend`, `copy_deleted`, `stray_deleted`, `bad`, `missing`, `misplaced`, `repaired`, `verified_bytes`, `move_ended`, `object_expired`,
 /// `version_removed`, `version_transitioned`, `version_kept_by_lock`, `upload_aborted`,
 /// `lifecycle_failed`, `partition_ticked`, `event_delivered`, `event_dropped`, `inventory_delivered`).
 const DONE: &str = "shardlake_worker_done_total";
