@@ -5,6 +5,7 @@ mod body;
 pub(crate) mod check;
 pub(crate) mod disks;
 pub(crate) mod inventory;
+pub(crate) mod meta;
 pub(crate) mod upgrade;
 pub(crate) mod workers;
 

@@ -4,6 +4,7 @@
 mod check;
 mod disks;
 mod join;
+mod meta;
 mod upgrade;
 mod workers;
 
@@ -16,6 +17,7 @@ pub use self::{
     check::{CheckProgress, CheckState, CheckStatus},
     disks::{AddDisk, AddedDisk},
     join::JoinSettings,
+    meta::{MetaNodeState, MetaNodeStatus, MetaStatus},
     upgrade::{NodeLevel, UpgradeStatus},
     workers::{
         Place, Progress, Round, WORKER_TEXT_CHARS_MAX, WorkerCommand, WorkerState, WorkerStatus,

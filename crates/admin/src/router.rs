@@ -20,13 +20,14 @@ use crate::{AdminSource, answer, api, auth, gauges, health, limits, page, source
 /// |---|---|---|
 /// | `/health/live`, `/health/ready`, `/health/cluster` (and the same under `/minio`) | | 200 or 503 with the reason |
 /// | `/metrics` | | Prometheus text |
-/// | `/admin/v1/status`, `/nodes`, `/disks`, `/classes`, `/shards`, `/workers`, `/upgrade` | token | JSON, [`crate::model`] |
+/// | `/admin/v1/status`, `/nodes`, `/disks`, `/classes`, `/shards`, `/workers`, `/upgrade`, `/meta` | token | JSON, [`crate::model`] |
 /// | `/admin/v1/join` | token | what a new node must know, [`crate::model::JoinSettings`] |
 /// | `/admin/v1/map` | token | the cluster map, [`types::ClusterMap`] |
 /// | `POST /admin/v1/workers/NAME/throttle` with `{"percent": N}`, `.../cancel`, `.../start` | token | 202: the job obeys soon |
 /// | `POST /admin/v1/scrub/start` | token | 202: everything is read and compared, beginning soon |
 /// | `POST /admin/v1/check` with `{"verify": bool}`, then `GET`; `POST .../check/cancel` | token | the check of redundancy, [`crate::model::CheckStatus`] |
 /// | `POST /admin/v1/disks` with [`crate::model::AddDisk`], to the node that has the folder | token | 200: the disk serves |
+/// | `POST /admin/v1/meta/ID/add` with `{"address": A}`, `.../remove` with `{"force": B}` | token | 202: the groups follow |
 /// | `POST /admin/v1/upgrade/finalise` with `{"level": N}` | token | 200: the level is in use |
 /// | `POST /admin/v1/inventory/BUCKET/ID/run` | token | 202: a report is made soon |
 /// | `/` | | the status page |
@@ -54,6 +55,9 @@ pub fn router(source: Arc<dyn AdminSource>, metrics: MetricsHandle, token: &str)
         .route("/scrub/start", post(api::workers::start_scrub))
         .route("/check", get(api::check::status).post(api::check::start))
         .route("/check/cancel", post(api::check::cancel))
+        .route("/meta", get(api::meta::list))
+        .route("/meta/{node}/add", post(api::meta::add))
+        .route("/meta/{node}/remove", post(api::meta::remove))
         .route("/upgrade", get(api::upgrade::status))
         .route("/upgrade/finalise", post(api::upgrade::finalise))
         .route("/inventory/{bucket}/{id}/run", post(api::inventory::run))

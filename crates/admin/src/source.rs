@@ -7,7 +7,7 @@ use types::ClusterMap;
 
 use crate::{
     ClusterHealth, ShardCounts, WorkerStatus,
-    model::{AddDisk, AddedDisk, CheckStatus, JoinSettings, WorkerCommand},
+    model::{AddDisk, AddedDisk, CheckStatus, JoinSettings, MetaStatus, WorkerCommand},
 };
 
 /// What the process knows. Calls are answered within a few seconds; the router gives up on
@@ -73,6 +73,23 @@ pub trait AdminSource: Send + Sync + 'static {
         )))
     }
 
+    /// Who votes in the metadata; if the metadata nodes do not answer, why.
+    async fn meta(&self) -> Result<MetaStatus, String> {
+        Err("this process does not know the metadata nodes".to_owned())
+    }
+
+    /// Decides that a metadata node gets a vote; on OK the leaders of the groups carry it out.
+    async fn add_meta(&self, node: u64, address: Option<String>) -> Result<(), Refused> {
+        let at = address.unwrap_or_default();
+        Err(Refused::Unavailable(format!("this process cannot add metadata node {node} {at}")))
+    }
+
+    /// Decides that a metadata node goes; on OK the leaders of the groups carry it out.
+    async fn remove_meta(&self, node: u64, force: bool) -> Result<(), Refused> {
+        let how = if force { "by force" } else { "" };
+        Err(Refused::Unavailable(format!("this process cannot remove metadata node {node} {how}")))
+    }
+
     /// Uses this feature level from now on.
     async fn finalise_level(&self, level: u32) -> Result<(), Refused> {
         Err(Refused::Unavailable(format!("this process cannot finalise level {level}")))
@@ -129,6 +146,13 @@ pub(crate) async fn shards(source: &dyn AdminSource) -> Result<ShardCounts, Stri
 pub(crate) async fn workers(source: &dyn AdminSource) -> Result<Vec<WorkerStatus>, String> {
     tokio::time::timeout(TIMEOUT, source.workers()).await.unwrap_or_else(|_| {
         Err(format!("the workers could not be listed in {} s", TIMEOUT.as_secs()))
+    })
+}
+
+/// The metadata nodes, in time.
+pub(crate) async fn meta(source: &dyn AdminSource) -> Result<MetaStatus, String> {
+    tokio::time::timeout(TIMEOUT, source.meta()).await.unwrap_or_else(|_| {
+        Err(format!("the metadata nodes did not answer in {} s", TIMEOUT.as_secs()))
     })
 }
 

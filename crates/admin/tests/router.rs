@@ -94,6 +94,14 @@ impl AdminSource for Fake {
         self.change(format!("level {level}"))
     }
 
+    async fn add_meta(&self, node: u64, address: Option<String>) -> Result<(), Refused> {
+        self.change(format!("add metadata node {node} {address:?}"))
+    }
+
+    async fn remove_meta(&self, node: u64, force: bool) -> Result<(), Refused> {
+        self.change(format!("remove metadata node {node} {force}"))
+    }
+
     async fn start_check(&self, verify: bool) -> Result<CheckStatus, Refused> {
         self.change(format!("check {verify}"))?;
         Ok(CheckStatus { state: CheckState::Running, number: 1, verify, ..CheckStatus::none() })
@@ -568,12 +576,14 @@ async fn the_json_shapes_are_golden() {
 }
 
 /// Every path that changes something, with a body that it takes, and what the source is asked for.
-const CHANGES: [(&str, &str, &str); 8] = [
+const CHANGES: [(&str, &str, &str); 10] = [
     ("workers/scrub/throttle", r#"{"percent":250}"#, "scrub Throttle(250)"),
     ("workers/scrub/cancel", "", "scrub Cancel"),
     ("workers/scrub/start", "", "scrub Start"),
     ("upgrade/finalise", r#"{"level":1}"#, "level 1"),
     ("scrub/start", "", "scrub"),
+    ("meta/4/add", r#"{"address":"m:1"}"#, "add metadata node 4 Some(\"m:1\")"),
+    ("meta/4/remove", r#"{"force":true}"#, "remove metadata node 4 true"),
     ("check", r#"{"verify":true}"#, "check true"),
     ("check/cancel", "", "no check"),
     ("disks", r#"{"path":"/srv/d"}"#, "add None Some(\"/srv/d\") None"),

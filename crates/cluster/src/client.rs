@@ -46,7 +46,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use types::{BucketId, ClusterMap, Epoch, GroupId, NodeId};
 
-use crate::{MapCache, Metadata, MetadataError, route::Route};
+use crate::{MapCache, MetaNodes, Metadata, MetadataError, route::Route};
 
 /// Bounds of a [`MetadataClient`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +78,7 @@ impl Default for MetadataSettings {
 
 /// [`Metadata`] over a set of metadata nodes, of this process or over connections.
 pub struct MetadataClient {
-    nodes: BTreeMap<NodeId, Arc<dyn MetaService>>,
+    nodes: MetaNodes,
     leaders: Mutex<HashMap<GroupId, NodeId>>,
     map: Arc<MapCache>,
     settings: MetadataSettings,
@@ -125,12 +125,12 @@ impl MetadataClient {
     /// A client of these nodes. It fills `map` when [`Self::refresh_map`] or
     /// [`Self::keep_map_fresh`] runs. Without nodes every request is unavailable.
     pub fn new(
-        nodes: BTreeMap<NodeId, Arc<dyn MetaService>>,
+        nodes: impl Into<MetaNodes>,
         map: Arc<MapCache>,
         settings: MetadataSettings,
     ) -> Self {
         Self {
-            nodes,
+            nodes: nodes.into(),
             leaders: Mutex::default(),
             map,
             settings,
@@ -168,6 +168,10 @@ impl MetadataClient {
                         tracing::warn!(%error, "cannot fetch the cluster map; keeping the old one");
                     }
                     failing = true;
+                    // Perhaps others lead by now, and somebody can name them.
+                    if let Err(error) = self.hello(NodeId(0)).await {
+                        tracing::debug!(%error, "nobody names the metadata nodes");
+                    }
                 }
             }
             // Even when everybody cries for a newer map, the root group gets a breath.
@@ -198,6 +202,9 @@ impl MetadataClient {
         let mut errors = Vec::new();
         let mut best: Option<Hello> = None;
         for (node, answer) in answers {
+            if let Ok(hello) = &answer {
+                self.nodes.learn(&hello.nodes);
+            }
             match answer {
                 Ok(hello) if best.as_ref().is_none_or(|best| best.cluster.is_none()) => {
                     best = Some(hello);
@@ -228,7 +235,8 @@ impl MetadataClient {
     where
         F: Future<Output = Result<T, RpcError>>,
     {
-        let asked = self.nodes.iter().map(|(id, node)| {
+        let known = self.nodes.by(&self.map.get());
+        let asked = known.nodes.iter().map(|(id, node)| {
             let answer = self.within(self.settings.attempt, ask(node.clone()));
             async { (*id, answer.await) }
         });
@@ -248,7 +256,9 @@ impl MetadataClient {
     /// Tries until there is an answer or the deadline ends.
     async fn request(&self, route: Route<'_>, request: Request) -> Result<Reply, MetadataError> {
         let deadline = Instant::now() + self.settings.deadline;
-        let mut attempts = Attempts::new(self.nodes.keys().copied().collect(), self.settings);
+        let known = self.nodes.by(&self.map.get());
+        let ids = |services: &BTreeMap<NodeId, _>| services.keys().copied().collect();
+        let mut attempts = Attempts::new(ids(&known.nodes), ids(&known.others), self.settings);
         loop {
             let map = self.map.get();
             let next = match route.resolve(&map) {
@@ -260,7 +270,7 @@ impl MetadataClient {
                     let Some(id) = attempts.pick(self.leader(group)) else {
                         return Err(attempts.over(request.changes()));
                     };
-                    let node = self.nodes[&id].clone();
+                    let node = known.service(id).expect("one of the known ones").clone();
                     let time = self.settings.attempt.min(deadline - Instant::now());
                     let call = request.clone().send(node, group, epoch);
                     match self.within(time, call).await {

@@ -9,7 +9,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use cluster::{MapCache, Metadata, MetadataClient, MetadataError, MetadataSettings};
+use cluster::{MapCache, MetaNodes, Metadata, MetadataClient, MetadataError, MetadataSettings};
 use metastore::{
     HeartbeatReport,
     api::{
@@ -23,7 +23,8 @@ use proto::{
 };
 use tokio::time::Instant;
 use types::{
-    BucketId, ClusterId, ClusterMap, Condition, Epoch, GroupId, NodeId, Partition, WriteId,
+    BucketId, ClusterId, ClusterMap, Condition, Epoch, FeatureLevel, GroupId, InstanceId, Location,
+    Node, NodeId, Partition, Role, WriteId,
 };
 
 /// What a node does with an attempt.
@@ -71,7 +72,14 @@ impl MetaService for Scripted {
         self.step().await?;
         let cluster = (self.id.0 > 1).then(|| self.map.lock().cluster);
         assert_eq!(asker, NodeId(77));
-        Ok(Hello { cluster, node: self.id, known_instance: None, version: 1 })
+        Ok(Hello {
+            cluster,
+            node: self.id,
+            known_instance: None,
+            version: 1,
+            level: None,
+            nodes: BTreeMap::new(),
+        })
     }
 
     async fn propose(
@@ -137,7 +145,7 @@ fn fixture(count: u64) -> Fixture {
         (NodeId(id), Arc::new(scripted))
     };
     let nodes: BTreeMap<NodeId, Arc<Scripted>> = (1..=count).map(node).collect();
-    let services =
+    let services: BTreeMap<_, _> =
         nodes.iter().map(|(id, node)| (*id, node.clone() as Arc<dyn MetaService>)).collect();
     let cache = Arc::new(MapCache::new(map(1)));
     let client = Arc::new(MetadataClient::new(services, cache, MetadataSettings::default()));
@@ -349,7 +357,8 @@ async fn stale_epoch_fetches_the_map_and_routes_again() {
 #[tokio::test(start_paused = true)]
 async fn without_a_map_the_first_request_fetches_it() {
     let f = fixture(1);
-    let services = BTreeMap::from([(NodeId(1), f.nodes[&NodeId(1)].clone() as _)]);
+    let node = f.nodes[&NodeId(1)].clone() as Arc<dyn MetaService>;
+    let services = BTreeMap::from([(NodeId(1), node)]);
     let cache = Arc::new(MapCache::unknown());
     let client = MetadataClient::new(services, cache, MetadataSettings::default());
     client.index(BucketId(1), "key", delete_command()).await.expect("answered");
@@ -432,4 +441,64 @@ async fn the_map_stays_fresh() {
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(f.client.map().epoch, Epoch(3), "at once, because somebody saw a newer epoch");
     keeping.abort();
+}
+
+fn registered(id: u64) -> (NodeId, Node) {
+    let node = Node {
+        id: NodeId(id),
+        instance: InstanceId::from_bytes([7; 16]),
+        role: Role::Meta,
+        address: id.to_string(),
+        location: Location::default(),
+        level: FeatureLevel::OURS,
+    };
+    (node.id, node)
+}
+
+/// Every configured node was replaced while the process ran: it must find the others by the map,
+/// and the configured ones again if it missed too much.
+#[tokio::test(start_paused = true)]
+async fn the_nodes_of_the_map_replace_those_of_the_configuration() {
+    let f = fixture(6);
+    let configured = (1..=3).map(|id| (NodeId(id), id.to_string())).collect();
+    let services = f.nodes.clone();
+    let nodes = MetaNodes::connecting(&configured, move |address| {
+        services[&NodeId(address.parse().expect("the address is the id"))].clone()
+    });
+    let cache = Arc::new(MapCache::new(map(1)));
+    let client = MetadataClient::new(nodes, cache.clone(), MetadataSettings::default());
+    let delete = || client.index(BucketId(1), "key", delete_command());
+
+    f.all(not_leader(None));
+    f.always(2, Answer);
+    delete().await.expect("a configured node leads");
+    assert!(f.asked().iter().all(|id| *id <= 3), "{:?}", f.asked());
+
+    // Node 4 is registered; node 1, which is not yet, leads, and 4 says so.
+    let mut newer = map(2);
+    newer.partitions = map(1).partitions;
+    newer.nodes = BTreeMap::from([registered(4)]);
+    assert!(cache.offer(newer.clone()));
+    f.all(Fail(RpcErrorKind::Unreachable));
+    f.always(4, not_leader(Some(1)));
+    f.always(1, Answer);
+    delete().await.expect("the one that is named leads");
+    assert_eq!(f.asked().last(), Some(&1));
+
+    newer.epoch = Epoch(3);
+    newer.nodes = BTreeMap::from([registered(4), registered(5), registered(6)]);
+    assert!(cache.offer(newer));
+    f.all(Fail(RpcErrorKind::Unreachable));
+    f.always(5, Answer);
+    f.log.lock().clear();
+    delete().await.expect("a new node leads");
+    f.log.lock().clear();
+    delete().await.expect("and again");
+    assert_eq!(f.asked(), [5], "the leader is remembered");
+    assert_eq!(client.status_all().await.keys().map(|id| id.0).collect::<Vec<_>>(), [4, 5, 6]);
+
+    // None of them is there any more.
+    f.all(Fail(RpcErrorKind::Unreachable));
+    f.always(3, Answer);
+    delete().await.expect("the configured ones are asked in the end");
 }

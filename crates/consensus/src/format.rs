@@ -68,6 +68,11 @@ pub(crate) fn is_claimed(dir: &Path, owner: Owner) -> Result<bool, OpenError> {
     Ok(true)
 }
 
+/// Whether the folder has a format file.
+pub(crate) fn is_made(dir: &Path) -> io::Result<bool> {
+    dir.join(NAME).try_exists()
+}
+
 /// Marks the folder as `owner`'s. Its database is durable by now.
 pub(crate) fn claim(dir: &Path, owner: Owner) -> Result<(), OpenError> {
     write(dir, &encode(owner)).map_err(|error| OpenError::Io { dir: dir.to_owned(), error })

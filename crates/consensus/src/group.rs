@@ -1,6 +1,6 @@
 //! What the rest of the system sees of a replicated group.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -116,8 +116,13 @@ pub struct Status {
     pub applied_index: u64,
     /// Last index covered by a snapshot.
     pub snapshot_index: u64,
-    /// Voters of the current membership.
+    /// Voters of the current membership; of both, while it is changing.
     pub voters: BTreeSet<NodeId>,
+    /// Replicas without a vote. On the leader with the last index that is known to be in their
+    /// log, elsewhere with 0.
+    pub learners: BTreeMap<NodeId, u64>,
+    /// A change of the voters is half done: it takes a majority of the old and of the new ones.
+    pub changing: bool,
     /// Set once the replica has stopped.
     pub stopped: Option<String>,
 }
@@ -138,11 +143,19 @@ pub trait ConsensusGroup: Send + Sync + 'static {
     /// Runs `visit` on a consistent view of the applied rows. Blocking: reads disk.
     fn view(&self, visit: &mut dyn FnMut(&dyn KvRead) -> Result<(), KvError>) -> Result<(), Error>;
 
-    /// Adds a replica that follows without a vote; returns once it has caught up.
+    /// Adds a replica that follows without a vote; returns once that is committed. How far it
+    /// has caught up is in [`Status::learners`].
     async fn add_learner(&self, node: NodeId, address: String) -> Result<(), Error>;
 
-    /// Sets the voters, each a learner or voter now. Only one change at a time.
+    /// Sets the voters, each a learner or voter now; everybody else leaves the group. Only one
+    /// change at a time; one that a former leader left half done is completed by the next.
+    /// A learner should have caught up, or the group may have to wait for it.
     async fn change_membership(&self, voters: BTreeSet<NodeId>) -> Result<(), Error>;
+
+    /// Lets another voter lead, within a fraction of an election timeout. New requests wait
+    /// meanwhile and are then sent to the new leader. Does nothing on a replica that does not
+    /// lead or is the only voter. `NoQuorum`: no other voter is known to have taken over.
+    async fn hand_over(&self) -> Result<(), Error>;
 
     /// Raft state.
     fn status(&self) -> Status;

@@ -2,7 +2,9 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -20,6 +22,7 @@ use crate::{
     ConsensusGroup, Error, StateMachine,
     error::{OpenError, StartError},
     format::{self, Owner},
+    handover::Reach,
     instances::Instances,
     log::LogStore,
     machine::Machine,
@@ -33,6 +36,9 @@ use crate::{
     store::{MemoryDisk, Store, Writer},
     wire,
 };
+
+/// How long all hand-overs of a node that stops may take together.
+const LEAVE_MAX: Duration = Duration::from_secs(10);
 
 /// A node's replicas: one RocksDB and one write-ahead log for all of them. Also the
 /// receiving side of their traffic.
@@ -106,6 +112,12 @@ impl Host {
         }))
     }
 
+    /// Whether a host was ever opened in this folder. One that was must not be taken for new when
+    /// its folder is gone.
+    pub fn is_made(dir: &Path) -> std::io::Result<bool> {
+        format::is_made(dir)
+    }
+
     /// Starts this node's replica of a group from what is on disk. A replica that is new
     /// waits for [`Host::initialize`], or to be added by the group's leader. A group whose
     /// only voter is this node leads within milliseconds.
@@ -141,8 +153,10 @@ impl Host {
         })?;
         elect_if_alone(&raft, node).await.map_err(failed)?;
         let clock = Arc::clone(&self.settings.clock);
-        let limit = self.settings.timings.request;
-        let running = Arc::new(RaftGroup::new(node, raft, rows, pulse, clock, limit));
+        let timings = self.settings.timings;
+        let reach = Reach::new(self.me, Arc::clone(&self.directory), timings);
+        let limit = timings.request;
+        let running = Arc::new(RaftGroup::new(node, raft, rows, pulse, clock, limit, reach));
         self.groups.write().insert(group, Arc::clone(&running));
         Ok(running)
     }
@@ -179,6 +193,25 @@ impl Host {
     /// How often the write-ahead log was fsynced since the host opened.
     pub fn fsyncs(&self) -> u64 {
         self.writer.syncs()
+    }
+
+    /// Hands over what this node leads, group by group, and lets it stand for no election any
+    /// more. Called before [`Host::shutdown`], while the peers can still be served: the others
+    /// then notice nothing of the end but a pause of milliseconds.
+    pub async fn leave(&self) {
+        let groups = self.groups();
+        for group in &groups {
+            group.leave();
+        }
+        let all = async {
+            for group in &groups {
+                // Who cannot hand over stops as the leader; it has said why.
+                let _ = group.hand_over().await;
+            }
+        };
+        if tokio::time::timeout(LEAVE_MAX, all).await.is_err() {
+            tracing::warn!("not all groups could be handed over in time");
+        }
     }
 
     /// Stops every replica, then makes everything durable. The folder may be opened again
@@ -221,9 +254,16 @@ impl RaftService for Host {
 
     async fn vote(&self, address: RaftAddress, payload: Bytes) -> Result<Bytes, RpcError> {
         let group = self.receiver(&address).await?;
-        let ask: wire::AskVote = wire::decode(&payload)?;
-        let answer = group.raft.vote(ask.into()).await.map_err(failed)?;
-        Ok(wire::encode(&wire::Voted::from(answer)))
+        match wire::decode(&payload)? {
+            wire::Election::Ask(ask) => {
+                let answer = group.raft.vote(ask.into()).await.map_err(failed)?;
+                Ok(wire::encode(&wire::Voted::from(answer)))
+            }
+            wire::Election::Stand { times } => {
+                group.stand(address.from, times).await?;
+                Ok(wire::encode(&wire::Stood))
+            }
+        }
     }
 
     async fn snapshot(
@@ -268,7 +308,7 @@ async fn elect_if_alone(raft: &Raft, node: NodeId) -> Result<(), String> {
 }
 
 fn config(group: GroupId, timings: &RaftTimings) -> Result<Config, StartError> {
-    let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let config = Config {
         cluster_name: group.to_string(),
         heartbeat_interval: millis(timings.heartbeat),

@@ -2,7 +2,7 @@
 //! shared by all of them, so that one WAL fsync serves many.
 //!
 //! Reading order: [`kv`] (rows), [`group`] (what users see), `host` (a node's groups),
-//! `raft_group` with `proposals` and `reads` (one replica), `log` and `machine` (what
+//! `raft_group` with `proposals`, `reads` and `handover` (one replica), `log` and `machine` (what
 //! openraft asks of us), `store` (RocksDB or a simulated disk, and group commit), `rows`, `snapshot`, `record`
 //! and `keys` (what is on disk), `network` and `wire` (what peers say to each other).
 //!
@@ -15,6 +15,7 @@
 mod error;
 mod format;
 pub mod group;
+mod handover;
 mod host;
 mod instances;
 mod keys;

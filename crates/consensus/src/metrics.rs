@@ -28,6 +28,9 @@ const IS_LEADER: &str = "shardlake_raft_is_leader";
 const TERM: &str = "shardlake_raft_term";
 /// Snapshots sent (`direction="sent"`) or installed (`"installed"`), by `group`.
 const SNAPSHOTS: &str = "shardlake_raft_snapshots_total";
+/// Seconds for which requests waited while leadership was handed over, by `group` and `outcome`
+/// (`ok`, `failed`).
+const HANDOVER_SECONDS: &str = "shardlake_raft_handover_seconds";
 
 pub(crate) fn proposals(group: GroupId, outcome: &'static str, commands: usize) {
     counter!(PROPOSALS, "group" => group.to_string(), "outcome" => outcome)
@@ -61,4 +64,10 @@ pub(crate) fn progress(group: GroupId, applied: u64, term: u64, leads: bool) {
 
 pub(crate) fn snapshot(group: GroupId, direction: &'static str) {
     counter!(SNAPSHOTS, "group" => group.to_string(), "direction" => direction).increment(1);
+}
+
+pub(crate) fn handover(group: GroupId, done: bool, time: Duration) {
+    let outcome = if done { "ok" } else { "failed" };
+    histogram!(HANDOVER_SECONDS, "group" => group.to_string(), "outcome" => outcome)
+        .record(time.as_secs_f64());
 }

@@ -132,7 +132,7 @@ impl RaftNetwork<TypeConfig> for Peer {
         request: VoteRequest<u64>,
         option: RPCOption,
     ) -> Result<VoteResponse<u64>, CallError> {
-        let payload = wire::encode(&wire::AskVote::from(request));
+        let payload = wire::encode(&wire::Election::Ask(request.into()));
         let answer = within(option.hard_ttl(), self.service.vote(self.address, payload)).await;
         let answer = answer.and_then(|answer| wire::decode::<wire::Voted>(&answer));
         Ok(answer.map_err(|error| self.failed(&error))?.into())

@@ -11,7 +11,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use types::{GroupId, NodeId};
 
 use crate::{
-    Error, metrics,
+    Error,
+    handover::Gate,
+    metrics,
     pulse::Pulse,
     raft_types::{Appended, Batch, Raft},
 };
@@ -40,9 +42,15 @@ pub(crate) struct Proposals {
 
 impl Proposals {
     /// Starts the batcher; it ends when the queue is dropped.
-    pub(crate) fn start(group: GroupId, raft: Raft, clock: Arc<dyn Clock>, pulse: Pulse) -> Self {
+    pub(crate) fn start(
+        group: GroupId,
+        raft: Raft,
+        clock: Arc<dyn Clock>,
+        pulse: Pulse,
+        gate: Gate,
+    ) -> Self {
         let (queue, waiting) = mpsc::channel(WAITING_COMMANDS_MAX);
-        let batcher = Batcher { group, raft, clock, pulse, waiting, carried: None };
+        let batcher = Batcher { group, raft, clock, pulse, gate, waiting, carried: None };
         tokio::spawn(batcher.run());
         Self { group, queue, room: Arc::new(Semaphore::new(WAITING_KIB_MAX)) }
     }
@@ -80,6 +88,7 @@ struct Batcher {
     raft: Raft,
     clock: Arc<dyn Clock>,
     pulse: Pulse,
+    gate: Gate,
     waiting: mpsc::Receiver<Proposal>,
     /// Did not fit into the last entry.
     carried: Option<Proposal>,
@@ -99,6 +108,7 @@ impl Batcher {
                 appended: appended.clone(),
             };
             // Handing over here, not in the task, keeps entries in the order of the queue.
+            let open = Arc::clone(&self.gate).read_owned().await;
             let handed = self.raft.client_write_ff(batch).await;
             let (group, pulse) = (self.group, self.pulse.clone());
             tokio::spawn(async move {
@@ -113,6 +123,7 @@ impl Batcher {
                     },
                     Err(fatal) => Err(stopped(group, &pulse, &fatal)),
                 };
+                drop(open);
                 answer(group, proposals, outcome);
                 drop(slot);
             });

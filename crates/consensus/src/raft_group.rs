@@ -2,22 +2,30 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use openraft::{
-    BasicNode, ServerState,
+    BasicNode, ChangeMembers, ServerState,
     error::{ChangeMembershipError, ClientWriteError, RaftError},
 };
 use platform::Clock;
 use types::{GroupId, NodeId};
 
 use crate::{
-    ConsensusGroup, Error, KvError, KvRead, Status, proposals::Proposals, pulse::Pulse,
-    raft_types::Raft, reads::Reads, rows::Rows,
+    ConsensusGroup, Error, KvError, KvRead, Status,
+    handover::{Gate, Reach},
+    proposals::Proposals,
+    pulse::Pulse,
+    raft_types::Raft,
+    reads::Reads,
+    rows::Rows,
 };
 
 /// A running replica. Made by [`Host::start_group`](crate::Host::start_group).
@@ -29,6 +37,11 @@ pub struct RaftGroup {
     pub(crate) pulse: Pulse,
     /// One snapshot is received at a time.
     pub(crate) receiving: tokio::sync::Mutex<()>,
+    pub(crate) reach: Reach,
+    pub(crate) gate: Gate,
+    /// One hand-over at a time.
+    pub(crate) giving_way: tokio::sync::Mutex<()>,
+    leaving: AtomicBool,
     proposals: Proposals,
     reads: Reads,
     limit: Duration,
@@ -42,13 +55,51 @@ impl RaftGroup {
         pulse: Pulse,
         clock: Arc<dyn Clock>,
         limit: Duration,
+        reach: Reach,
     ) -> Self {
         let id = rows.group;
         pulse.watch(&raft);
-        let proposals = Proposals::start(id, raft.clone(), Arc::clone(&clock), pulse.clone());
-        let reads = Reads::start(id, node, raft.clone(), pulse.clone(), clock, limit);
-        let receiving = tokio::sync::Mutex::new(());
-        Self { id, node, raft, rows, pulse, receiving, proposals, reads, limit }
+        let gate = Gate::default();
+        let proposals = Proposals::start(
+            id,
+            raft.clone(),
+            Arc::clone(&clock),
+            pulse.clone(),
+            Arc::clone(&gate),
+        );
+        let reads =
+            Reads::start(id, node, raft.clone(), pulse.clone(), clock, limit, Arc::clone(&gate));
+        let (receiving, giving_way) = (tokio::sync::Mutex::new(()), tokio::sync::Mutex::new(()));
+        let leaving = AtomicBool::new(false);
+        Self {
+            id,
+            node,
+            raft,
+            rows,
+            pulse,
+            receiving,
+            reach,
+            gate,
+            giving_way,
+            leaving,
+            proposals,
+            reads,
+            limit,
+        }
+    }
+
+    pub(crate) fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// From now on this replica does not stand for election: its node is about to stop.
+    pub(crate) fn leave(&self) {
+        self.leaving.store(true, Ordering::SeqCst);
+        self.raft.runtime_config().elect(false);
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::SeqCst)
     }
 
     /// Forms the group from `voters`, unless it has entries already.
@@ -109,27 +160,6 @@ impl RaftGroup {
             RaftError::Fatal(fatal) => self.stopped_with(&fatal.to_string()),
         }
     }
-
-    /// Waits until `node` has the log up to `index`.
-    async fn wait_for(&self, node: NodeId, index: u64) -> Result<(), Error> {
-        let mut metrics = self.raft.metrics();
-        let caught_up = metrics
-            .wait_for(|metrics| {
-                let Some(progress) = &metrics.replication else { return true };
-                let matched = progress.get(&node.0).copied().flatten();
-                metrics.running_state.is_err() || matched.is_some_and(|id| id.index >= index)
-            })
-            .await
-            .map(|metrics| metrics.replication.is_some() && metrics.running_state.is_ok());
-        match caught_up {
-            Ok(true) => Ok(()),
-            Ok(false) => {
-                self.check_leads()?;
-                Err(Error::UnknownOutcome { group: self.id })
-            }
-            Err(_) => Err(self.stopped_with("the raft core ended")),
-        }
-    }
 }
 
 impl Drop for RaftGroup {
@@ -173,33 +203,60 @@ impl ConsensusGroup for RaftGroup {
 
     async fn add_learner(&self, node: NodeId, address: String) -> Result<(), Error> {
         self.check_leads()?;
-        let added = self.raft.add_learner(node.0, BasicNode::new(address), true).await;
-        let added = added.map_err(|error| self.change_refused(error))?;
-        if node == self.node {
-            return Ok(());
-        }
-        self.wait_for(node, added.log_id.index).await
+        let added = self.raft.add_learner(node.0, BasicNode::new(address), false).await;
+        added.map(|_| ()).map_err(|error| self.change_refused(error))
     }
 
     async fn change_membership(&self, voters: BTreeSet<NodeId>) -> Result<(), Error> {
         self.check_leads()?;
         let voters: BTreeSet<u64> = voters.into_iter().map(|node| node.0).collect();
-        // Who is no longer a voter leaves the group.
-        let changed = self.raft.change_membership(voters, false).await;
+        // Who is no longer a voter leaves the group, and so do learners that did not become one.
+        let changed = self.raft.change_membership(voters.clone(), false).await;
+        changed.map_err(|error| self.change_refused(error))?;
+        let others: BTreeSet<u64> = {
+            let metrics = self.raft.metrics();
+            let metrics = metrics.borrow();
+            let nodes = metrics.membership_config.nodes();
+            nodes.map(|(node, _)| *node).filter(|node| !voters.contains(node)).collect()
+        };
+        if others.is_empty() {
+            return Ok(());
+        }
+        let changed = self.raft.change_membership(ChangeMembers::RemoveNodes(others), false).await;
         changed.map(|_| ()).map_err(|error| self.change_refused(error))
+    }
+
+    async fn hand_over(&self) -> Result<(), Error> {
+        self.check_running()?;
+        self.give_way().await
     }
 
     fn status(&self) -> Status {
         let metrics = self.raft.metrics().borrow().clone();
+        let membership = metrics.membership_config.membership();
+        let voters: BTreeSet<NodeId> = membership.voter_ids().map(NodeId).collect();
+        let replication = metrics.replication.as_ref();
+        let matched = |node: &u64| {
+            let matched = replication.and_then(|progress| progress.get(node).copied().flatten());
+            matched.map_or(0, |id| id.index)
+        };
+        let nodes = membership.nodes().map(|(node, _)| node);
+        let learners = nodes.filter(|node| !voters.contains(&NodeId(**node)));
+        let learners = learners.map(|node| (NodeId(*node), matched(node))).collect();
+        // openraft goes on naming a leader that has left the group.
+        let leads = metrics.state == ServerState::Leader;
+        let leader = metrics.current_leader.filter(|leader| *leader != self.node.0 || leads);
         Status {
             group: self.id,
             node: self.node,
             term: metrics.current_term,
-            leader: metrics.current_leader.map(NodeId),
+            leader: leader.map(NodeId),
             last_log_index: metrics.last_log_index.unwrap_or(0),
             applied_index: metrics.last_applied.map_or(0, |id| id.index),
             snapshot_index: metrics.snapshot.map_or(0, |id| id.index),
-            voters: metrics.membership_config.voter_ids().map(NodeId).collect(),
+            learners,
+            changing: membership.get_joint_config().len() > 1,
+            voters,
             stopped: self.pulse.stopped(),
         }
     }

@@ -13,7 +13,9 @@ use tokio::sync::{mpsc, oneshot};
 use types::{GroupId, NodeId};
 
 use crate::{
-    Error, metrics,
+    Error,
+    handover::Gate,
+    metrics,
     proposals::{refusal, stopped},
     pulse::Pulse,
     raft_types::{Appended, Batch, Raft},
@@ -41,9 +43,10 @@ impl Reads {
         pulse: Pulse,
         clock: Arc<dyn Clock>,
         limit: Duration,
+        gate: Gate,
     ) -> Self {
         let (queue, waiting) = mpsc::channel(WAITING_MAX);
-        let barrier = Barrier { group, node, raft, pulse, clock, limit };
+        let barrier = Barrier { group, node, raft, pulse, clock, limit, gate };
         tokio::spawn(serve(barrier, waiting));
         Self { group, queue }
     }
@@ -79,6 +82,7 @@ struct Barrier {
     pulse: Pulse,
     clock: Arc<dyn Clock>,
     limit: Duration,
+    gate: Gate,
 }
 
 impl Barrier {
@@ -90,6 +94,7 @@ impl Barrier {
     }
 
     async fn pass(&self) -> Result<(), Error> {
+        let _open = self.gate.read().await;
         for _ in 0..ATTEMPTS_MAX {
             let term = self.leading()?;
             if !self.pulse.owns(term) {

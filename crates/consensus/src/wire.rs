@@ -100,6 +100,20 @@ impl From<Appended> for AppendEntriesResponse<u64> {
     }
 }
 
+/// What one replica asks of another about elections.
+#[derive(Serialize, Deserialize)]
+pub(crate) enum Election {
+    /// RequestVote.
+    Ask(AskVote),
+    /// Stand for election, so often, although a leader is alive: it asks for it. The answer is
+    /// [`Stood`].
+    Stand { times: u8 },
+}
+
+/// The replica has begun to.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Stood;
+
 /// RequestVote.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct AskVote {
@@ -211,12 +225,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn golden_vote_request() {
-        let ask = AskVote::from(VoteRequest::new(Vote::new(300, 2), None));
+    fn golden_election() {
+        let ask = Election::Ask(AskVote::from(VoteRequest::new(Vote::new(300, 2), None)));
         let payload = encode(&ask);
-        assert_eq!(hex::encode(&payload), "01ac02020000");
-        let back: VoteRequest<u64> = decode::<AskVote>(&payload).unwrap().into();
+        assert_eq!(hex::encode(&payload), "0100ac02020000");
+        let Election::Ask(ask) = decode(&payload).unwrap() else { panic!("another call") };
+        let back: VoteRequest<u64> = ask.into();
         assert_eq!(back, VoteRequest::new(Vote::new(300, 2), None));
+
+        assert_eq!(hex::encode(encode(&Election::Stand { times: 2 })), "010102");
+        assert_eq!(hex::encode(encode(&Stood)), "01");
     }
 
     #[test]
@@ -233,7 +251,7 @@ mod tests {
     #[test]
     fn other_versions_and_junk_are_refused() {
         for payload in [&b""[..], b"\x02\x00", b"\x01\xff"] {
-            let error = decode::<AskVote>(payload).err().unwrap();
+            let error = decode::<Election>(payload).err().unwrap();
             assert_eq!(error.kind, RpcErrorKind::Invalid);
         }
     }

@@ -1,4 +1,4 @@
-//! Three hosts in one process: replication, loss of the leader, snapshots, members.
+//! Three hosts in one process: replication, loss of the leader, snapshots, first members.
 
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
@@ -6,9 +6,8 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Cluster, GROUP, eventually, ids, within};
+use common::{Cluster, GROUP, add_learner, eventually, ids, within};
 use consensus::{ConsensusGroup, Error, RaftTimings};
-use types::NodeId;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn acknowledged_commands_survive_the_loss_of_the_leader() {
@@ -67,8 +66,7 @@ async fn a_replica_that_missed_everything_gets_a_snapshot() {
     let leader = cluster.leader().await;
     eventually("a snapshot", || cluster.nodes[leader].group().status().snapshot_index > 100).await;
 
-    let group = cluster.nodes[leader].group().clone();
-    within("the learner", group.add_learner(NodeId(3), "node-3".into())).await.unwrap();
+    add_learner(&cluster, 3).await;
     let expected = cluster.nodes[leader].rows();
     assert_eq!(expected.len(), 203);
     eventually("the same rows", || cluster.nodes[2].rows() == expected).await;
@@ -123,8 +121,7 @@ async fn one_voter_becomes_three_and_two() {
     let stranger = within("a refusal", group.change_membership(ids([1, 2]))).await;
     assert!(matches!(stranger, Err(Error::Invalid { .. })), "{stranger:?}");
     for id in [2, 3] {
-        let learner = group.add_learner(NodeId(id), format!("node-{id}"));
-        within("a learner", learner).await.unwrap();
+        add_learner(&cluster, id).await;
     }
     within("three voters", group.change_membership(ids([1, 2, 3]))).await.unwrap();
     assert_eq!(group.status().voters, ids([1, 2, 3]));

@@ -243,7 +243,7 @@ async fn strangers_are_refused_also_after_a_restart() {
         to: NodeId(1),
     };
     // A valid vote request for term 0 of node 2: answered, not granted, no trace.
-    let ask = Bytes::from_static(&[1, 0, 2, 0, 0]);
+    let ask = Bytes::from_static(&[1, 0, 0, 2, 0, 0]);
     node.host().vote(good, ask.clone()).await.unwrap();
 
     let other_instance = InstanceId::from_bytes([0xee; 16]);

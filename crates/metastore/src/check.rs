@@ -17,7 +17,7 @@ use crate::{
             ASKED_MAX, BucketChange, Data, ListAfter, ObjectUpdate, Origin, Part, Renamed,
             VersionsAfter,
         },
-        root::{BUCKET_CONFIG_BYTES_MAX, CONFIG_NAME_BYTES_MAX, CURSOR_BYTES_MAX},
+        root::{BUCKET_CONFIG_BYTES_MAX, CONFIG_NAME_BYTES_MAX, CURSOR_BYTES_MAX, META_VOTERS_MAX},
     },
     partitions::PARTITIONS_MAX,
 };
@@ -422,7 +422,11 @@ impl Check for RootCommand {
                     BUCKET_CONFIG_BYTES_MAX,
                 )
             }
-            Self::RegisterDisk { .. }
+            Self::BeginMetaChange { voters, .. } => {
+                within("the number of voters", voters.len(), 1, META_VOTERS_MAX)
+            }
+            Self::EndMetaChange { .. }
+            | Self::RegisterDisk { .. }
             | Self::FinaliseLevel { .. }
             | Self::SetDiskState { .. }
             | Self::MoveMember { .. }
@@ -439,7 +443,7 @@ impl Check for RootCommand {
 impl Check for RootQuery {
     fn check(&self) -> Result<(), String> {
         match self {
-            Self::Map | Self::Workers => Ok(()),
+            Self::Map | Self::Workers | Self::MetaMembers => Ok(()),
             Self::Bucket { name } | Self::Cursor { worker: name } => marker_is_allowed(name),
             Self::BucketConfigs { after, .. } => {
                 marker_is_allowed(after.as_deref().unwrap_or_default())

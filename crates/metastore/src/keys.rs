@@ -42,6 +42,7 @@
 //! 'K' 01 | 02 | 03                                 last node, disk and placement group id given
 //! 'K' 04                                           epoch of the cluster map
 //! 'L' worker:bytes                                 how far a background worker has come
+//! 'M'                                              who votes in the metadata groups
 //! 'N' node:u64                                     node
 //! 'R' start:bytes                                  partition directory, by start of the range
 //! 'W' uuid:16                                      disk id of a disk's own uuid
@@ -375,6 +376,8 @@ pub mod root {
 
     /// Identity and policy.
     pub const CLUSTER: &[u8] = b"C";
+    /// Who votes in the metadata groups.
+    pub const META_MEMBERS: &[u8] = b"M";
     /// Last node id given to a data node.
     pub const LAST_NODE: &[u8] = b"K\x01";
     /// Last disk id given.

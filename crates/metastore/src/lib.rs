@@ -6,7 +6,7 @@
 //! evaluators), [`model`] (the same semantics once more, over plain maps), [`check`] (what is
 //! refused at the door), [`service`] and [`heartbeat`] (a metadata node), [`partitions`] and
 //! [`bootstrap`](bootstrap()) (the first directory), [`controller`] (what the root leader does
-//! by itself), [`local`] (groups in memory).
+//! by itself), [`members`] (who votes in the groups), [`local`] (groups in memory).
 
 pub mod api;
 mod bootstrap;
@@ -16,6 +16,7 @@ pub mod heartbeat;
 pub mod index;
 pub mod keys;
 pub mod local;
+pub mod members;
 
 pub mod model;
 pub mod partitions;

@@ -160,6 +160,10 @@ impl ConsensusGroup for LocalGroup {
         if voters == BTreeSet::from([self.node]) { Ok(()) } else { Err(self.alone()) }
     }
 
+    async fn hand_over(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     fn status(&self) -> Status {
         let state = self.state.lock();
         Status {
@@ -171,6 +175,8 @@ impl ConsensusGroup for LocalGroup {
             applied_index: state.index,
             snapshot_index: 0,
             voters: state.voters.clone(),
+            learners: BTreeMap::new(),
+            changing: false,
             stopped: state.stopped.clone(),
         }
     }

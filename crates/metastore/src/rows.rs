@@ -16,7 +16,7 @@ use types::{
 
 use crate::api::{
     index::{Data, Event, Garbage, IndexAnswer, Part, RepairRow, Upload},
-    root::Bucket,
+    root::{Bucket, MetaMembers},
 };
 
 /// A value that lies in a row.
@@ -86,6 +86,7 @@ row_value! {
     CursorRow => "cursor",
     String => "bucket name",
     Epoch => "epoch",
+    MetaMembers => "metadata members",
 }
 
 /// Reads a row.

@@ -17,12 +17,12 @@ use proto::{
     meta::{Hello, MetaService},
 };
 use tokio::sync::Semaphore;
-use types::{ClusterMap, Epoch, GroupId, NodeId};
+use types::{ClusterMap, Epoch, GroupId, NodeId, Role};
 
 use crate::{
     api::{
         self, IndexCommand, IndexQuery, RootCommand, RootQuery, RootView, VERSION,
-        root::WORKERS_BYTES_MAX,
+        root::{MetaMembers, WORKERS_BYTES_MAX},
     },
     check::{Check, Scope},
     heartbeat::{HeartbeatReport, Heartbeats},
@@ -177,6 +177,19 @@ impl MetaNode {
         Ok(Some(list))
     }
 
+    /// Who should vote in the groups, as the root replica here has applied it: perhaps an old
+    /// decision. Reason to look, not to act.
+    pub async fn members_here(&self) -> Result<Option<MetaMembers>, RpcError> {
+        read(self.hosted(GroupId::ROOT)?, |rows| root::query::meta_members(rows)).await
+    }
+
+    /// The groups that this node leads, as far as it knows.
+    pub fn led(&self) -> Vec<Arc<dyn ConsensusGroup>> {
+        let groups = self.groups.read();
+        let leads = |group: &&Arc<dyn ConsensusGroup>| group.status().leader == Some(self.node);
+        groups.values().filter(leads).cloned().collect()
+    }
+
     async fn query_root(&self, query: RootQuery) -> Result<RootView, RpcError> {
         let root = self.hosted(GroupId::ROOT)?;
         root.read_barrier().await.map_err(rpc_error)?;
@@ -209,6 +222,11 @@ async fn read<T: Send + 'static>(
     })
     .await
     .map_err(|error| failed(format!("reading was interrupted: {error}")))?
+}
+
+fn metadata_nodes(map: &ClusterMap) -> BTreeMap<NodeId, String> {
+    let nodes = map.nodes.values().filter(|node| node.role == Role::Meta);
+    nodes.map(|node| (node.id, node.address.clone())).collect()
 }
 
 /// What a caller is told of an error of a group.
@@ -244,6 +262,8 @@ impl MetaService for MetaNode {
             node: self.node,
             known_instance: map.and_then(|map| map.nodes.get(&asker)).map(|node| node.instance),
             version: VERSION.into(),
+            level: map.map(|map| map.level),
+            nodes: map.map(metadata_nodes).unwrap_or_default(),
         })
     }
 

@@ -22,7 +22,7 @@ use metastore::{
             ListedObject, ListedPart, ListedVersion, ObjectUpdate, Origin, Part, Reason, Reference,
             ReferencedBlob, Renamed, RepairRow, Segment, Upload, VersionEntry, VersionsAfter,
         },
-        root::{Bucket, ConfigKind},
+        root::{Bucket, ConfigKind, MetaChange, MetaMembers},
     },
     index, presplit, root,
     service::NodeStatus,
@@ -677,6 +677,17 @@ fn root_commands() -> Vec<RootCommand> {
         C::BeginDeleteBucket { name: name() },
         C::CancelDeleteBucket { id: BUCKET },
         C::FinishDeleteBucket { id: BucketId(1) },
+        // A node that came, and one that is going.
+        node(Some(NodeId(4)), 4, Role::Meta),
+        C::BeginMetaChange {
+            change: MetaChange::Add(NodeId(4)),
+            voters: [NodeId(1), NodeId(2)].into(),
+        },
+        C::EndMetaChange { change: MetaChange::Add(NodeId(4)) },
+        C::BeginMetaChange {
+            change: MetaChange::Remove(NodeId(1)),
+            voters: [NodeId(1), NodeId(2), NodeId(4)].into(),
+        },
     ]);
     commands
 }
@@ -685,7 +696,7 @@ fn root_commands() -> Vec<RootCommand> {
 fn root_messages() {
     let (all, name) = variants!(RootCommand: Bootstrap RegisterNode RegisterDisk SetStorageClasses
         FinaliseLevel SetDiskState MoveMember ReplaceDisk EndMove RemoveDisk RemoveNode CreateGroups SaveCursor CreateBucket SetBucketConfig BeginDeleteBucket FinishDeleteBucket
-        CancelDeleteBucket);
+        CancelDeleteBucket BeginMetaChange EndMetaChange);
     check("root_commands.v1.hex", all, name, root_commands());
 
     let (created, deleting, initial) = (NOW, true, settings());
@@ -701,7 +712,8 @@ fn root_messages() {
     ];
     check("root_answers.v1.hex", all, name, answers);
 
-    let (all, name) = variants!(RootQuery: Map Bucket Cursor BucketConfigs Buckets Workers);
+    let (all, name) = variants!(RootQuery: Map Bucket Cursor BucketConfigs Buckets Workers
+        MetaMembers);
     let configs = |kind, after| RootQuery::BucketConfigs { id: BUCKET, kind, after, limit: 9 };
     let queries = vec![
         RootQuery::Map,
@@ -711,6 +723,7 @@ fn root_messages() {
         configs(ConfigKind::Website, Some("name".into())),
         RootQuery::Buckets { prefix: "l".into(), after: Some("logs".into()), limit: 1000 },
         RootQuery::Workers,
+        RootQuery::MetaMembers,
     ];
     check("root_queries.v1.hex", all, name, queries);
 
@@ -754,7 +767,8 @@ fn root_messages() {
         down: [DiskId(7)].into(),
         used_bytes: [(DiskId(7), 1 << 40)].into(),
     };
-    let (all, name) = variants!(RootView: Map Bucket Cursor BucketConfigs Buckets Workers);
+    let (all, name) = variants!(RootView: Map Bucket Cursor BucketConfigs Buckets Workers
+        MetaMembers);
     let views = vec![
         RootView::Map(None),
         RootView::Map(Some(Box::new(map))),
@@ -768,6 +782,11 @@ fn root_messages() {
         RootView::Buckets { buckets: vec![bucket], truncated: true },
         RootView::Workers(None),
         RootView::Workers(Some(Bytes::from_static(b"[]"))),
+        RootView::MetaMembers(None),
+        RootView::MetaMembers(Some(MetaMembers {
+            voters: [NodeId(1), NodeId(300)].into(),
+            change: Some(MetaChange::Remove(NodeId(2))),
+        })),
     ];
     check("root_views.v1.hex", all, name, views);
 }
@@ -794,6 +813,8 @@ fn node_messages() {
         applied_index: 499,
         snapshot_index: 0,
         voters: [NodeId(1), NodeId(2), NodeId(3)].into(),
+        learners: [(NodeId(4), 480)].into(),
+        changing: true,
         stopped: Some("disk failed".into()),
     }];
     check("status.v1.hex", &["NodeStatus"], |_| "NodeStatus", vec![status]);
@@ -964,13 +985,13 @@ fn root_rows() {
     let rows = play(&RootMachine, &root_commands());
     let kinds: std::collections::BTreeSet<u8> =
         rows.scan(&[], None).map(|row| row.unwrap().0[0]).collect();
-    assert_eq!(kinds.into_iter().collect::<Vec<_>>(), b"BCDFGIJKLNRW");
+    assert_eq!(kinds.into_iter().collect::<Vec<_>>(), b"BCDFGIJKLMNRW");
     let fixed = golden("root_rows.v1.hex", &row_lines(&rows));
     assert_eq!(fixed, row_lines(&rows));
     let old = rows_of(&fixed);
     let RootView::Map(Some(map)) = root::evaluate(&old, &RootQuery::Map).unwrap() else { panic!() };
-    assert_eq!((map.nodes.len(), map.disks.len(), map.groups.len()), (2, 7, 1));
-    assert_eq!((map.partitions, map.epoch), (presplit(2), Epoch(21)));
+    assert_eq!((map.nodes.len(), map.disks.len(), map.groups.len()), (3, 7, 1));
+    assert_eq!((map.partitions, map.epoch), (presplit(2), Epoch(22)));
     assert_eq!((map.classes, map.level), (classes(), FeatureLevel(1)));
     assert_eq!(map.disks[&DiskId(3)].state, DiskState::Draining);
     let group = &map.groups[&PgId(1)];

@@ -12,7 +12,7 @@ use metastore::{
     RootMachine,
     api::{
         self, RootAnswer, RootCommand, RootQuery, RootView,
-        root::{BUCKET_CONFIG_BYTES_MAX, CURSOR_BYTES_MAX, ConfigKind},
+        root::{BUCKET_CONFIG_BYTES_MAX, CURSOR_BYTES_MAX, ConfigKind, MetaChange},
     },
     model::RootModel,
     presplit,
@@ -46,7 +46,7 @@ fn command(dice: [u8; 6], model: &RootModel) -> RootCommand {
     let id = BucketId(u64::from(b % 6));
     let policy = if e % 4 == 0 { ErasurePolicy::new(2, 1) } else { ErasurePolicy::new(1, 1) };
     let policy = policy.unwrap();
-    match kind % 32 {
+    match kind % 36 {
         0 => {
             let mut partitions = presplit(u16::from(b % 3) + 1);
             match c % 16 {
@@ -105,6 +105,22 @@ fn command(dice: [u8; 6], model: &RootModel) -> RootCommand {
             new: DiskId(u32::from(d % 7)),
             epoch: epoch(model.epoch),
         },
+        32..=34 => {
+            let node = NodeId([1, 2, 3, 1001][usize::from(b) % 4]);
+            let change = [MetaChange::Add(node), MetaChange::Remove(node)][usize::from(c % 2)];
+            let known = model.members.as_ref().map(|members| members.voters.clone());
+            let mut voters = known.unwrap_or_else(|| [NodeId(1), NodeId(2)].into());
+            if e.is_multiple_of(8) {
+                voters.insert(NodeId(9));
+            }
+            RootCommand::BeginMetaChange { change, voters }
+        }
+        35 => {
+            let known = model.members.as_ref().and_then(|members| members.change);
+            let other = MetaChange::Add(NodeId(u64::from(b % 4)));
+            let change = known.filter(|_| !e.is_multiple_of(8)).unwrap_or(other);
+            RootCommand::EndMetaChange { change }
+        }
         27 => RootCommand::RemoveDisk { disk },
         28 => RootCommand::RemoveNode { node: NodeId([1, 2, 1001, 1002][usize::from(b) % 4]) },
         29 => RootCommand::FinaliseLevel { level: FeatureLevel(u32::from(b % 4)) },
@@ -172,14 +188,23 @@ fn prologue() -> Vec<RootCommand> {
         groups: [[1, 2, 3], [4, 3, 2]].map(|disks| disks.map(DiskId).to_vec()).to_vec(),
         existing: 0,
     };
-    let nodes = (0..2).map(node);
+    let meta = |number: u8| RootCommand::RegisterNode {
+        id: Some(NodeId(number.into())),
+        instance: InstanceId::from_bytes([number + 1; 16]),
+        role: Role::Meta,
+        address: "meta:9".to_owned(),
+        location: Location::default(),
+        level: FeatureLevel(2),
+    };
+    let nodes = (0..2).map(node).chain((1..=3).map(meta));
     [bootstrap()].into_iter().chain(nodes).chain((0..6).map(disk)).chain([groups]).collect()
 }
 
 fn query([kind, a, b, c]: [u8; 4]) -> RootQuery {
     let name = |dice: u8| NAMES[usize::from(dice) % NAMES.len()].to_owned();
-    match kind % 6 {
+    match kind % 7 {
         0 => RootQuery::Map,
+        6 => RootQuery::MetaMembers,
         1 => RootQuery::Bucket { name: name(a) },
         2 => RootQuery::Cursor { worker: name(a) },
         3 | 4 => RootQuery::BucketConfigs {
@@ -299,7 +324,9 @@ fn the_dice_reach_every_change_of_members() {
         .into_iter()
         .flat_map(|it| ["Done", "Done, changed", "Refused"].map(|answer| format!("{it}: {answer}")))
         .chain(["MoveMember: Done, changed", "MoveMember: Refused"].map(str::to_owned))
-        .chain(["CreateGroups: Done, changed", "3 former"].map(str::to_owned));
+        .chain(["CreateGroups: Done, changed", "3 former"].map(str::to_owned))
+        .chain(["BeginMetaChange: Done", "BeginMetaChange: Refused"].map(str::to_owned))
+        .chain(["EndMetaChange: Done", "EndMetaChange: Done, changed"].map(str::to_owned));
     let missing: Vec<_> =
         expected.filter(|name| seen.get(name).copied().unwrap_or(0) < 10).collect();
     assert!(missing.is_empty(), "{missing:?} are too seldom in {seen:#?}");

@@ -568,3 +568,49 @@ async fn a_group_in_memory_behaves_as_a_replica() {
     );
     assert_eq!(groups.unwrap().len(), 4);
 }
+
+/// A rolling upgrade by the root group's eyes: N+1 joins a cluster of N, the level is raised only
+/// when nobody knows less, and from then on N is sent away with what to do.
+#[tokio::test]
+async fn two_versions_live_together_until_the_newer_is_finalised() {
+    let cluster = Cluster::bootstrapped().await;
+    let (old, new) = (FeatureLevel::OURS, FeatureLevel(FeatureLevel::OURS.0 + 1));
+    let register = |id: u64, level| RootCommand::RegisterNode {
+        id: Some(NodeId(id)),
+        instance: InstanceId::from_bytes([u8::try_from(id).unwrap(); 16]),
+        role: Role::Meta,
+        address: format!("meta-{id}:7000"),
+        location: Location::default(),
+        level,
+    };
+    let refused = |answer: RootAnswer| match answer {
+        RootAnswer::Refused(reason) => reason,
+        other => panic!("{other:?}"),
+    };
+    let level = || async { cluster.node.hello(NodeId(9)).await.unwrap().level };
+    assert_eq!(cluster.root(register(1, old)).await, RootAnswer::Node(NodeId(1)));
+    assert_eq!(cluster.root(register(2, old)).await, RootAnswer::Node(NodeId(2)));
+    // One is upgraded, another one joins with the new software.
+    assert_eq!(cluster.root(register(1, new)).await, RootAnswer::Node(NodeId(1)));
+    assert_eq!(cluster.root(register(3, new)).await, RootAnswer::Node(NodeId(3)));
+    assert_eq!(level().await, Some(old));
+    let early = refused(cluster.root(RootCommand::FinaliseLevel { level: new }).await);
+    assert!(early.contains("node n2 at meta-2:7000") && early.contains("upgrade it"), "{early}");
+    // Until then the old software can come back.
+    assert_eq!(cluster.root(register(1, old)).await, RootAnswer::Node(NodeId(1)));
+
+    for id in 1..=3 {
+        assert_eq!(cluster.root(register(id, new)).await, RootAnswer::Node(NodeId(id)));
+    }
+    let finalise = RootCommand::FinaliseLevel { level: new };
+    assert_eq!(cluster.root(finalise.clone()).await, RootAnswer::Done);
+    assert_eq!(cluster.root(finalise).await, RootAnswer::Done);
+    assert_eq!(level().await, Some(new));
+    for id in [2, 4] {
+        let late = refused(cluster.root(register(id, old)).await);
+        assert!(late.contains("is at feature level 2, this software knows level 1"), "{late}");
+    }
+    // Two steps at once are none.
+    let far = FeatureLevel(new.0 + 2);
+    assert!(refused(cluster.root(register(5, far)).await).contains("knows level 4"));
+}

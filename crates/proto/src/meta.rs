@@ -1,8 +1,10 @@
 //! Metadata calls: gateways, data nodes and the CLI to metadata nodes.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use bytes::Bytes;
-use types::{ClusterId, Epoch, GroupId, InstanceId, NodeId};
+use types::{ClusterId, Epoch, FeatureLevel, GroupId, InstanceId, NodeId};
 
 use crate::RpcError;
 
@@ -17,6 +19,10 @@ pub struct Hello {
     pub known_instance: Option<InstanceId>,
     /// Protocol version of the answering node.
     pub version: u32,
+    /// The feature level of the cluster, once it is bootstrapped.
+    pub level: Option<FeatureLevel>,
+    /// The metadata nodes that it knows, with their addresses: perhaps not the newest.
+    pub nodes: BTreeMap<NodeId, String>,
 }
 
 /// Called by the cluster client on any metadata node. Commands and queries are the

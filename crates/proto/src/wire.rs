@@ -2,8 +2,8 @@
 //! what the `.proto` files say is `Invalid` with the field's name.
 
 use types::{
-    BlobId, BucketId, ChunkDigest, ClusterId, GroupId, InstanceId, NodeId, ShardId, UnixMillis,
-    UploadId, WriteIntent,
+    BlobId, BucketId, ChunkDigest, ClusterId, FeatureLevel, GroupId, InstanceId, NodeId, ShardId,
+    UnixMillis, UploadId, WriteIntent,
 };
 
 use bytes::Bytes;
@@ -69,6 +69,8 @@ impl From<Hello> for pb::HelloReply {
             node: hello.node.0,
             known_instance: hello.known_instance.map(|id| id_bytes(id.as_bytes())),
             version: hello.version,
+            level: hello.level.map(|level| level.0),
+            nodes: hello.nodes.into_iter().map(|(node, address)| (node.0, address)).collect(),
         }
     }
 }
@@ -84,6 +86,8 @@ impl TryFrom<pb::HelloReply> for Hello {
             node: NodeId(reply.node),
             known_instance: instance.map(InstanceId::from_bytes),
             version: reply.version,
+            level: reply.level.map(FeatureLevel),
+            nodes: reply.nodes.into_iter().map(|(id, address)| (NodeId(id), address)).collect(),
         })
     }
 }

@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use proto::{
@@ -11,7 +13,7 @@ use proto::{
     shards::{PutChunks, ShardEntry, ShardService, ShardState},
 };
 use support::*;
-use types::{ChunkDigest, DiskId, Epoch, GroupId, InstanceId, NodeId};
+use types::{ChunkDigest, DiskId, Epoch, FeatureLevel, GroupId, InstanceId, NodeId};
 
 #[tokio::test]
 async fn raft_round_trip() {
@@ -57,7 +59,11 @@ async fn a_snapshot_that_breaks_off_is_never_taken_for_a_whole_one() {
 async fn meta_round_trip() {
     let node = Node::start().await;
     let meta = peers().meta(&node.address.to_string());
-    let hello = |cluster, node, known_instance| Hello { cluster, node, known_instance, version: 3 };
+    let hello = |cluster: Option<_>, node, known_instance| {
+        let level = cluster.map(|_| FeatureLevel(5));
+        let nodes = BTreeMap::from([(NodeId(2), "two:2".to_owned())]);
+        Hello { cluster, node, known_instance, version: 3, level, nodes }
+    };
     let instance = InstanceId::from_bytes([4; 16]);
     assert_eq!(meta.hello(NodeId(0)).await.expect("ok"), hello(None, NodeId(0), None));
     let known = hello(Some(CLUSTER), NodeId(7), Some(instance));

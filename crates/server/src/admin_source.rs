@@ -6,13 +6,13 @@ use std::{collections::BTreeSet, sync::Arc};
 use admin::{
     AdminSource, Refused,
     model::{
-        AddDisk, AddedDisk, CheckStatus, ClusterHealth, JoinSettings, RaftStatus, ShardCounts,
-        WorkerCommand, WorkerStatus,
+        AddDisk, AddedDisk, CheckStatus, ClusterHealth, JoinSettings, MetaStatus, RaftStatus,
+        ShardCounts, WorkerCommand, WorkerStatus,
     },
 };
 use async_trait::async_trait;
 use cluster::{DiskClient, Metadata, MetadataClient, MetadataError};
-use metastore::api::{RootAnswer, RootCommand, RootQuery, RootView};
+use metastore::api::{RootAnswer, RootCommand, RootQuery, RootView, root::MetaChange};
 use placement::Domain;
 use repair::{check::Cluster, control};
 use tokio::sync::Mutex;
@@ -20,6 +20,7 @@ use types::{ClusterMap, DiskState, FeatureLevel, NodeId, Role, StorageClass, Uni
 
 use crate::{
     check_runner::CheckRunner,
+    meta_admin,
     roles::{clock, disk_adding::DiskAdding, workers_part},
     shard_count,
 };
@@ -227,6 +228,18 @@ impl AdminSource for Source {
                     .to_owned(),
             )),
         }
+    }
+
+    async fn meta(&self) -> Result<MetaStatus, String> {
+        meta_admin::status(&self.metadata).await
+    }
+
+    async fn add_meta(&self, node: u64, address: Option<String>) -> Result<(), Refused> {
+        meta_admin::add(&self.metadata, NodeId(node), address.as_deref()).await
+    }
+
+    async fn remove_meta(&self, node: u64, force: bool) -> Result<(), Refused> {
+        meta_admin::change(&self.metadata, MetaChange::Remove(NodeId(node)), force).await
     }
 
     async fn finalise_level(&self, level: u32) -> Result<(), Refused> {

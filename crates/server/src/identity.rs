@@ -6,6 +6,7 @@
 //! under an old id is refused, because its lost votes could elect two leaders.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io::{ErrorKind, Write},
     path::{Path, PathBuf},
@@ -36,6 +37,21 @@ pub(crate) struct Identity {
     pub(crate) node: Option<NodeId>,
     /// What was fixed when the cluster was made: policy, partitions, disks.
     pub(crate) fixed: Fixed,
+    /// The metadata nodes that the cluster was founded with and their addresses; on the one that
+    /// founded it. It forms the groups of these, whatever the configuration says later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) founders: Option<BTreeMap<NodeId, String>>,
+    /// Whether a metadata node has opened its groups. From then on it may have voted: it must not
+    /// go on without what it has voted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) opened: bool,
+}
+
+/// What every version of the file begins with.
+#[derive(Deserialize)]
+struct Head {
+    magic: String,
+    version: u32,
 }
 
 /// Settings that cannot change after the cluster is made.
@@ -61,6 +77,8 @@ impl Identity {
             instance: InstanceId(Uuid::new_v4()),
             node,
             fixed,
+            founders: None,
+            opened: false,
         }
     }
 
@@ -75,15 +93,16 @@ impl Identity {
             }
             Err(error) => return Err(UserError::new(format!("{shown}: {error}"))),
         };
-        let identity: Self = serde_json::from_str(&text)
-            .map_err(|error| UserError::new(format!("{shown} is damaged: {error}")))?;
-        if identity.magic != MAGIC || identity.version > VERSION {
+        let damaged = |error| UserError::new(format!("{shown} is damaged: {error}"));
+        // Before the fields, of which a newer version may have others.
+        let Head { magic, version } = serde_json::from_str(&text).map_err(damaged)?;
+        if magic != MAGIC || version > VERSION {
             return Err(UserError::new(format!(
-                "{shown} was written by a newer version of shardlake (format {}, this build \
-                 knows up to {VERSION}); start that version",
-                identity.version
+                "{shown} was written by a newer version of shardlake (format {version}, this build \
+                 knows up to {VERSION}); start that version"
             )));
         }
+        let identity: Self = serde_json::from_str(&text).map_err(damaged)?;
         if identity.role != role {
             return Err(UserError::new(format!(
                 "{} belongs to a node of role {:?}, not {role:?}; give this one a folder of its own",
@@ -167,6 +186,15 @@ mod tests {
         fs::write(dir.path().join("thesis.doc"), "words").expect("written");
         let error = Identity::read(dir.path(), "dev").expect_err("foreign").to_string();
         assert!(error.contains("thesis.doc"), "{error}");
+    }
+
+    #[test]
+    fn a_newer_file_is_refused_with_what_to_do() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let newer = r#"{"magic":"shardlake node","version":2,"novelty":true}"#;
+        fs::write(dir.path().join("node.json"), newer).expect("written");
+        let error = Identity::read(dir.path(), "dev").expect_err("newer").to_string();
+        assert!(error.contains("newer version of shardlake (format 2"), "{error}");
     }
 
     /// The file as version 1 wrote it opens for ever.

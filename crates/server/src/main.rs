@@ -13,6 +13,7 @@ mod config;
 mod credentials;
 mod error;
 mod identity;
+mod meta_admin;
 mod ready;
 mod roles;
 mod secret;

@@ -24,6 +24,8 @@ pub(super) enum Next {
 
 pub(super) struct Attempts {
     nodes: Vec<NodeId>,
+    /// Asked when they are named as leaders, or when none of `nodes` gives an answer.
+    others: Vec<NodeId>,
     settings: MetadataSettings,
     /// The node after the one asked last.
     cursor: usize,
@@ -42,11 +44,12 @@ pub(super) struct Attempts {
 }
 
 impl Attempts {
-    pub(super) fn new(nodes: Vec<NodeId>, settings: MetadataSettings) -> Self {
+    pub(super) fn new(nodes: Vec<NodeId>, others: Vec<NodeId>, settings: MetadataSettings) -> Self {
         // Without a known leader requests begin anywhere, so that no node gets all of them.
         let cursor = if nodes.is_empty() { 0 } else { rand::random_range(0..nodes.len()) };
         Self {
             nodes,
+            others,
             settings,
             cursor,
             hint: None,
@@ -64,6 +67,9 @@ impl Attempts {
     /// in turn. `None` if there are no nodes.
     pub(super) fn pick(&mut self, leader: Option<NodeId>) -> Option<NodeId> {
         let wish = self.hint.take().or(leader);
+        if let Some(other) = wish.filter(|wish| self.others.contains(wish)) {
+            return Some(other);
+        }
         let at = match wish.and_then(|wish| self.nodes.iter().position(|node| *node == wish)) {
             Some(at) => at,
             None => self.cursor % self.nodes.len().max(1),
@@ -123,6 +129,9 @@ impl Attempts {
     /// Begins a new round: how long to wait before it.
     pub(super) fn pause(&mut self) -> Duration {
         self.in_round = 0;
+        if self.nodes.iter().all(|node| self.silent.contains(node)) {
+            self.nodes.append(&mut self.others);
+        }
         self.silent.clear();
         let doubled = self.settings.pause_min.saturating_mul(1 << self.pauses.min(16));
         self.pauses += 1;

@@ -316,3 +316,15 @@ pub async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     })
     .await;
 }
+
+/// Adds a learner and waits until it has the log.
+pub async fn add_learner(cluster: &Cluster, id: u64) {
+    let leader = cluster.leader().await;
+    let group = cluster.nodes[leader].group().clone();
+    within("a learner", group.add_learner(NodeId(id), format!("node-{id}"))).await.unwrap();
+    eventually("the learner to catch up", || {
+        let status = group.status();
+        status.learners.get(&NodeId(id)).is_some_and(|matched| *matched >= status.last_log_index)
+    })
+    .await;
+}

@@ -1,5 +1,7 @@
 //! The root group: cluster, nodes, disks, placement groups, buckets, directory.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use types::{
@@ -119,7 +121,7 @@ pub enum RootCommand {
         disk: DiskId,
     },
     /// Forgets a node; its id stays taken, and its folder is refused. Answer: `Done`, also if it
-    /// was forgotten before; `Refused` while it has disks.
+    /// was forgotten before; `Refused` while it has disks, and for metadata nodes.
     RemoveNode {
         /// The node.
         node: NodeId,
@@ -186,7 +188,62 @@ pub enum RootCommand {
         /// The bucket.
         id: BucketId,
     },
+    /// Decides that a metadata node is to vote in every group, or in none. The leaders of the
+    /// groups carry it out. Answer: `Done`, also if this very change is under way; `Refused`
+    /// while another one is (but a node being added may be removed again), if the node is no
+    /// registered metadata node, or if it is the last voter.
+    BeginMetaChange {
+        /// What is to change.
+        change: MetaChange,
+        /// The voters as the sender found them. Refused if the root group knows others.
+        voters: BTreeSet<NodeId>,
+    },
+    /// Every group has the voters that it should have. A removed node is forgotten, as by
+    /// [`RootCommand::RemoveNode`]. Answer: `Done`, also if that change is not under way.
+    EndMetaChange {
+        /// What has changed.
+        change: MetaChange,
+    },
 }
+
+/// A metadata node that comes or goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MetaChange {
+    /// It gets a vote.
+    Add(NodeId),
+    /// It leaves every group and the cluster.
+    Remove(NodeId),
+}
+
+impl MetaChange {
+    /// The node.
+    pub fn node(self) -> NodeId {
+        match self {
+            Self::Add(node) | Self::Remove(node) => node,
+        }
+    }
+}
+
+impl std::fmt::Display for MetaChange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Add(node) => write!(f, "adding metadata node {node}"),
+            Self::Remove(node) => write!(f, "removing metadata node {node}"),
+        }
+    }
+}
+
+/// Who votes in every metadata group, as it should be. The leaders see to it that it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetaMembers {
+    /// The voters.
+    pub voters: BTreeSet<NodeId>,
+    /// What is under way to make it so.
+    pub change: Option<MetaChange>,
+}
+
+/// The most metadata nodes that may vote: each is asked with every write.
+pub const META_VOTERS_MAX: usize = 9;
 
 /// A bucket as the root group knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -295,6 +352,8 @@ pub enum RootQuery {
     /// What the leader's background workers are doing: its soft state, not replicated. Answer:
     /// `Workers`.
     Workers,
+    /// Who votes in the metadata groups. Answer: `MetaMembers`.
+    MetaMembers,
 }
 
 /// The answer to a root query.
@@ -322,4 +381,7 @@ pub enum RootView {
     },
     /// The list in the leader's own form, at most [`WORKERS_BYTES_MAX`]; `None`: it runs none.
     Workers(Option<Bytes>),
+    /// The voters; `None` if nobody was ever added or removed: then they are those that the
+    /// cluster was founded with.
+    MetaMembers(Option<MetaMembers>),
 }

@@ -11,7 +11,9 @@ use types::{
 use crate::{
     api::{
         RootAnswer as A, RootCommand as C, RootQuery as Q, RootView as V,
-        root::{BUCKET_CONFIG_BYTES_MAX, Bucket, ConfigKind},
+        root::{
+            BUCKET_CONFIG_BYTES_MAX, Bucket, ConfigKind, META_VOTERS_MAX, MetaChange, MetaMembers,
+        },
     },
     root::{CONFIGURED_NODE_MAX, query::CONFIG_PAGE_BYTES_MAX},
 };
@@ -33,6 +35,8 @@ pub struct RootModel {
     pub classes: Option<StorageClasses>,
     /// `None`: that of the bootstrap.
     pub level: Option<FeatureLevel>,
+    /// `None`: those of the foundation.
+    pub members: Option<MetaMembers>,
     pub removed_nodes: BTreeSet<NodeId>,
     pub removed_instances: BTreeSet<InstanceId>,
     pub removed_uuids: BTreeSet<DiskUuid>,
@@ -212,12 +216,54 @@ impl RootModel {
             }
             C::RemoveNode { node } => {
                 let Some(row) = self.nodes.get(node) else { return A::Done };
-                if self.disks.values().any(|disk| disk.node == *node) {
+                if row.role == Role::Meta || self.disks.values().any(|disk| disk.node == *node) {
                     return no();
                 }
                 self.removed_instances.insert(row.instance);
                 self.removed_nodes.insert(*node);
                 self.nodes.remove(node);
+                A::Done
+            }
+            C::BeginMetaChange { change, voters } => {
+                use MetaChange::{Add, Remove};
+                let node = change.node();
+                if self.nodes.get(&node).is_none_or(|node| node.role != Role::Meta) {
+                    return no();
+                }
+                let (voters, current) = match &self.members {
+                    Some(members) => {
+                        let idle = members.change.is_none();
+                        if idle && members.voters != *voters {
+                            return no();
+                        }
+                        (members.voters.clone(), members.change)
+                    }
+                    None => (voters.clone(), None),
+                };
+                let allowed = current.is_none() || current == Some(Add(node));
+                let (voters, change) = match *change {
+                    change if current == Some(change) => return A::Done,
+                    Add(_) if !allowed || voters.contains(&node) => return no(),
+                    Add(_) if voters.len() >= META_VOTERS_MAX => return no(),
+                    Remove(_) if !allowed || voters.iter().eq([&node]) => return no(),
+                    Add(node) => (&voters | &BTreeSet::from([node]), Add(node)),
+                    Remove(node) => (&voters - &BTreeSet::from([node]), Remove(node)),
+                };
+                self.members = Some(MetaMembers { voters, change: Some(change) });
+                A::Done
+            }
+            C::EndMetaChange { change } => {
+                let Some(members) = &mut self.members else { return A::Done };
+                if members.change != Some(*change) {
+                    return A::Done;
+                }
+                members.change = None;
+                if let MetaChange::Remove(node) = change
+                    && let Some(row) = self.nodes.remove(node)
+                {
+                    self.removed_instances.insert(row.instance);
+                    self.removed_nodes.insert(*node);
+                }
                 A::Done
             }
             C::CreateGroups { policy, class, groups, existing } => {
@@ -350,6 +396,7 @@ impl RootModel {
                     used_bytes: Default::default(),
                 })))
             }
+            Q::MetaMembers => V::MetaMembers(self.members.clone()),
             Q::Bucket { name } => V::Bucket(self.buckets.get(name).cloned()),
             Q::Cursor { worker } => V::Cursor(self.cursors.get(worker).cloned()),
             Q::BucketConfigs { id, kind, after, limit } => {

@@ -128,7 +128,8 @@ impl Apply<'_> {
         if before.is_none() && known.is_some() {
             return refused(format!(
                 "node {id} was removed from the cluster: empty its data folder to let it join as a \
-                 new one"
+                 new one{}",
+                if role == Role::Meta { ", under a new id" } else { "" }
             ));
         }
         if let Some(before) = &before

@@ -2,11 +2,12 @@
 //! [`crate::api::root::RootCommand`]; here is how.
 //!
 //! Reading order: this file (one command from decode to answer), `members` (identity,
-//! nodes, disks, placement groups), `moves` (what changes about them), `buckets`, `cursors`, [`query`].
+//! nodes, disks, placement groups), `moves` (what changes about them), `meta` (who votes), `buckets`, `cursors`, [`query`].
 
 mod buckets;
 mod cursors;
 mod members;
+mod meta;
 mod moves;
 pub mod query;
 
@@ -82,6 +83,8 @@ impl Apply<'_> {
             C::FinishDeleteBucket { id } => self.finish_delete_bucket(*id),
             C::CancelDeleteBucket { id } => self.cancel_delete_bucket(*id),
             C::SaveCursor { worker, cursor } => self.save_cursor(worker, cursor),
+            C::BeginMetaChange { change, voters } => self.begin_meta_change(*change, voters),
+            C::EndMetaChange { change } => self.end_meta_change(*change),
         }
     }
 

@@ -4,7 +4,7 @@
 
 use consensus::KvError;
 use types::{
-    Disk, DiskId, DiskState, Epoch, FeatureLevel, Former, Node, NodeId, PgId, PlacementGroup,
+    Disk, DiskId, DiskState, Epoch, FeatureLevel, Former, Node, NodeId, PgId, PlacementGroup, Role,
 };
 
 use super::{Apply, query, refused};
@@ -168,8 +168,15 @@ impl Apply<'_> {
     }
 
     pub(super) fn remove_node(&mut self, node: NodeId) -> Result<RootAnswer, KvError> {
-        if query::node(self.rows, node)?.is_none() {
-            return Ok(RootAnswer::Done);
+        match query::node(self.rows, node)? {
+            None => return Ok(RootAnswer::Done),
+            Some(row) if row.role == Role::Meta => {
+                return refused(format!(
+                    "node {node} is a metadata node: `shardlake admin meta remove {}` removes it",
+                    node.0
+                ));
+            }
+            Some(_) => {}
         }
         if let Some(disk) = query::disks(self.rows)?.iter().find(|disk| disk.node == node) {
             return refused(format!(

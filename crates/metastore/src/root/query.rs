@@ -7,7 +7,10 @@ use types::{BucketId, ClusterMap, Disk, Epoch, Node, NodeId, Partition, Placemen
 
 use super::cursors;
 use crate::{
-    api::{RootQuery, RootView, root::ConfigKind},
+    api::{
+        RootQuery, RootView,
+        root::{ConfigKind, MetaMembers},
+    },
     keys::{self, root},
     rows::{self, BucketRow, ClusterRow, ConfigRow, RowValue},
 };
@@ -25,6 +28,7 @@ pub const CONFIG_PAGE_BYTES_MAX: usize = 4 << 20;
 pub fn evaluate(rows: &dyn KvRead, query: &RootQuery) -> Result<RootView, KvError> {
     match query {
         RootQuery::Map => Ok(RootView::Map(map(rows)?.map(Box::new))),
+        RootQuery::MetaMembers => Ok(RootView::MetaMembers(meta_members(rows)?)),
         RootQuery::Bucket { name } => {
             let row: Option<BucketRow> = rows::get(rows, &root::bucket(name))?;
             Ok(RootView::Bucket(row.map(|row| row.with(name.clone()))))
@@ -65,6 +69,11 @@ pub fn cluster(rows: &dyn KvRead) -> Result<Option<ClusterRow>, KvError> {
 /// A node.
 pub fn node(rows: &dyn KvRead, node: NodeId) -> Result<Option<Node>, KvError> {
     rows::get(rows, &root::node(node))
+}
+
+/// Who votes in the metadata groups, once anybody was added or removed.
+pub fn meta_members(rows: &dyn KvRead) -> Result<Option<MetaMembers>, KvError> {
+    rows::get(rows, root::META_MEMBERS)
 }
 
 /// Whether a node ever had this id, also if it was removed since.

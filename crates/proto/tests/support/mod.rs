@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     sync::{
         Arc,
@@ -21,12 +22,12 @@ use proto::{
     meta::{Hello, MetaService},
     raft::{RaftAddress, RaftService},
     serve,
-    shards::{Chunk, DiskStat, PutChunks, ShardEntry, ShardService, ShardState},
+    shards::{Chunk, DiskStat, PutChunks, ShardEntry, ShardService, ShardState, Verified},
 };
 use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
 use types::{
-    BlobId, BucketId, ChunkDigest, ClusterId, DiskId, Epoch, GroupId, InstanceId, NodeId, ShardId,
-    UnixMillis, UploadId, WriteIntent,
+    BlobId, BucketId, ChunkDigest, ClusterId, DiskId, Epoch, FeatureLevel, GroupId, InstanceId,
+    NodeId, ShardId, UnixMillis, UploadId, WriteIntent,
 };
 
 pub const CLUSTER: ClusterId = ClusterId(types_uuid(1));
@@ -165,6 +166,8 @@ impl MetaService for Echo {
             node: asker,
             known_instance: (asker.0 > 1).then_some(InstanceId::from_bytes([4; 16])),
             version: 3,
+            level: (asker.0 > 0).then_some(FeatureLevel(5)),
+            nodes: BTreeMap::from([(NodeId(2), "two:2".to_owned())]),
         })
     }
 

@@ -7,6 +7,7 @@ mod client;
 mod disk;
 pub(crate) mod durability;
 mod inventory;
+mod meta;
 mod node;
 mod progress;
 mod scrub;
@@ -77,6 +78,9 @@ enum Topic {
     /// The feature level: which formats and protocols the cluster uses.
     #[command(subcommand)]
     Upgrade(upgrade::UpgradeCommand),
+    /// Metadata nodes: who votes; add one, remove one.
+    #[command(subcommand)]
+    Meta(meta::MetaCommand),
     /// Inventories of buckets.
     #[command(subcommand)]
     Inventory(inventory::InventoryCommand),
@@ -105,6 +109,7 @@ pub(crate) async fn admin(args: AdminArgs) -> anyhow::Result<()> {
         Topic::Scrub(command) => scrub::run(&ask, command).await,
         Topic::Workers(args) => workers::run(&ask, args).await,
         Topic::Upgrade(command) => upgrade::run(&ask, command).await,
+        Topic::Meta(command) => meta::run(&ask, command).await,
         Topic::Inventory(command) => inventory::run(&ask, command).await,
     }
 }

@@ -1,6 +1,6 @@
 //! `shardlake data`: a data node.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use proto::serve::{ServeSettings, Services};
 use types::{Location, Role};
@@ -36,7 +36,7 @@ pub(crate) async fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::
     let listener = network::bind(config.node.listen, "node.listen").await?;
     let admin_listener = network::bind(config.admin.listen, "admin.listen").await?;
     let known = identity.as_ref().map(|identity| identity.cluster);
-    let network = Network::of_cluster(&config, known, BTreeMap::new())?;
+    let network = Network::of_cluster(&config, known)?;
 
     let joined = stop.run_until_cancelled(network.join()).await;
     let Some(cluster) = joined else { return Ok(()) };
@@ -48,7 +48,7 @@ pub(crate) async fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::
         identity = Some(new);
     }
     let mut identity = identity.expect("made above if there was none");
-    network.follow_map();
+    network.follow_map(stop.clone());
 
     let registration = Registration {
         id: None,

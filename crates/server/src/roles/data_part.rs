@@ -16,9 +16,7 @@ use metastore::{
 use proto::shards::ShardService;
 use shardstore::{DataNode, Limits, OpenError, RocksStore, Settings, format::Format};
 use tokio_util::sync::CancellationToken;
-use types::{
-    ClusterId, DiskClass, DiskId, DiskUuid, FeatureLevel, InstanceId, Location, NodeId, Role,
-};
+use types::{ClusterId, DiskClass, DiskId, DiskUuid, InstanceId, Location, NodeId, Role};
 use uuid::Uuid;
 
 use super::clock;
@@ -178,7 +176,7 @@ impl Registration {
             role: self.role,
             address: self.address.clone(),
             location: self.location.clone(),
-            level: FeatureLevel::OURS,
+            level: super::level(),
         };
         match patiently(metadata, command).await? {
             RootAnswer::Node(id) => Ok(id),

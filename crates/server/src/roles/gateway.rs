@@ -1,6 +1,6 @@
 //! `shardlake gateway`: an S3 endpoint. Keeps no state.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use super::{
     clock,
@@ -26,10 +26,10 @@ pub(crate) async fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::
     };
     let listener = network::bind(config.gateway.listen, "gateway.listen").await?;
     let admin_listener = network::bind(config.admin.listen, "admin.listen").await?;
-    let network = Network::of_cluster(&config, None, BTreeMap::new())?;
+    let network = Network::of_cluster(&config, None)?;
     let Some(joined) = stop.run_until_cancelled(network.join()).await else { return Ok(()) };
     joined?;
-    network.follow_map();
+    network.follow_map(stop.clone());
 
     let objects = objects::Objects::new(
         network.metadata.clone(),

@@ -8,7 +8,10 @@
 //! from one that has entries of the root group which it has not applied: the joiner's own
 //! record may be among them. Everything else is answered "not leader".
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -68,7 +71,14 @@ impl MetaService for Late {
                 return Err(self.not_yet());
             }
             let version = u32::from(metastore::api::VERSION);
-            return Ok(Hello { cluster: None, node: self.node, known_instance: None, version });
+            return Ok(Hello {
+                cluster: None,
+                node: self.node,
+                known_instance: None,
+                version,
+                level: None,
+                nodes: BTreeMap::new(),
+            });
         };
         // Asked before the rows are read, so that they are as new at least.
         let behind =
@@ -125,7 +135,7 @@ impl RaftService for Late {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
 
@@ -140,6 +150,8 @@ mod tests {
             applied_index,
             snapshot_index: 0,
             voters: BTreeSet::new(),
+            learners: BTreeMap::new(),
+            changing: false,
             stopped: None,
         };
         assert!(has_more_than_it_applied(&root(9, 8)), "9 may register the one that asks");

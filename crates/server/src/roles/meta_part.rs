@@ -29,7 +29,7 @@ pub(crate) struct MetaPart {
 
 impl MetaPart {
     /// Opens the root group and `partitions` index groups in `dir`. `voters`: whom to
-    /// form new groups of; given by the node that founds the cluster, at every start.
+    /// form new groups of; given by the node that founded the cluster, at every start.
     pub(crate) async fn open(
         dir: &Path,
         me: Me,

@@ -21,10 +21,18 @@ pub(crate) mod workers_part;
 use std::sync::Arc;
 
 use platform::{Clock, SystemClock};
+use types::FeatureLevel;
 
 /// The machine's clock, for everything in this process.
 pub(crate) fn clock() -> Arc<dyn Clock> {
     Arc::new(SystemClock)
+}
+
+/// The highest feature level that this software knows. A build for tests can claim to be the next
+/// version, to show how two versions live together.
+pub(crate) fn level() -> FeatureLevel {
+    let FeatureLevel(ours) = FeatureLevel::OURS;
+    FeatureLevel(ours + u32::from(platform::planted("next-level")))
 }
 
 /// What to do when a part of the node must not go on (a failed fsync, a corrupt log):

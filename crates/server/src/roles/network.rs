@@ -2,13 +2,16 @@
 
 use std::{collections::BTreeMap, io::ErrorKind, net::SocketAddr, sync::Arc, time::Duration};
 
-use cluster::{DataNodes, DiskClient, DiskDeadlines, MapCache, MetadataClient, MetadataSettings};
+use cluster::{
+    DataNodes, DiskClient, DiskDeadlines, MapCache, MetaNodes, MetadataClient, MetadataSettings,
+};
 use proto::{
     ChannelSettings, ClusterSecret, Identity, Peers, Timeouts,
     meta::{Hello, MetaService},
 };
 use tokio::net::TcpListener;
-use types::{ClusterId, NodeId};
+use tokio_util::sync::CancellationToken;
+use types::{ClusterId, FeatureLevel, NodeId};
 
 use crate::{config::Config, error::UserError};
 
@@ -45,22 +48,16 @@ pub(crate) struct Network {
 
 impl Network {
     /// The network of a cluster node. `cluster` is `None` until the node has joined.
-    /// Metadata services in `local` are called without a connection.
     pub(crate) fn of_cluster(
         config: &Config,
         cluster: Option<ClusterId>,
-        local: BTreeMap<NodeId, Arc<dyn MetaService>>,
     ) -> Result<Self, UserError> {
         let secret = ClusterSecret::new(config.cluster.secret.0.as_bytes())
             .map_err(|error| UserError::new(format!("cluster.secret: {error}")))?;
         let identity = Arc::new(Identity::new(secret, cluster));
         let peers =
             Arc::new(Peers::new(identity.clone(), Timeouts::default(), ChannelSettings::default()));
-        let mut nodes: BTreeMap<NodeId, Arc<dyn MetaService>> = BTreeMap::new();
-        for (node, address) in config.meta()? {
-            nodes.insert(node, Arc::new(peers.meta(&address)));
-        }
-        nodes.extend(local);
+        let nodes = MetaNodes::with_peers(&config.meta()?, peers.clone());
         let data_nodes = Arc::new(DataNodes::with_peers(peers.clone()));
         Ok(Self::over(identity, peers, nodes, data_nodes))
     }
@@ -68,7 +65,7 @@ impl Network {
     fn over(
         identity: Arc<Identity>,
         peers: Arc<Peers>,
-        nodes: BTreeMap<NodeId, Arc<dyn MetaService>>,
+        nodes: MetaNodes,
         data_nodes: Arc<DataNodes>,
     ) -> Self {
         let map = Arc::new(MapCache::unknown());
@@ -83,7 +80,8 @@ impl Network {
     pub(crate) async fn join(&self) -> Result<ClusterId, UserError> {
         loop {
             match self.metadata.hello(NodeId(0)).await {
-                Ok(Hello { cluster: Some(cluster), .. }) => {
+                Ok(Hello { cluster: Some(cluster), level, .. }) => {
+                    level.map_or(Ok(()), check_level)?;
                     self.identity.join(cluster).map_err(|error| {
                         UserError::new(format!(
                             "the folder of this node belongs to another cluster: {error}"
@@ -100,11 +98,41 @@ impl Network {
         }
     }
 
-    /// Keeps the cluster map fresh for as long as the process lives.
-    pub(crate) fn follow_map(&self) {
+    /// Keeps the cluster map fresh for as long as the process lives. Lets it drain and end once
+    /// the cluster uses a feature level that this software does not know.
+    pub(crate) fn follow_map(&self, stop: CancellationToken) {
         let metadata = self.metadata.clone();
         tokio::spawn(async move { metadata.keep_map_fresh().await });
+        let mut maps = self.metadata.map_cache().subscribe();
+        tokio::spawn(async move {
+            loop {
+                let level = maps.borrow_and_update().level;
+                if let Err(error) = check_level(level) {
+                    tracing::error!(%error, "this process must stop");
+                    return stop.cancel();
+                }
+                if maps.changed().await.is_err() {
+                    return;
+                }
+            }
+        });
     }
+}
+
+/// Whether this software can be part of a cluster of `level`.
+pub(crate) fn check_level(level: FeatureLevel) -> Result<(), UserError> {
+    let ours = super::level();
+    if ours.serves(level) {
+        return Ok(());
+    }
+    let advice = match ours < level {
+        true => "start the newer software here, too",
+        false => "upgrade the cluster one level at a time: start the software before this one",
+    };
+    Err(UserError::new(format!(
+        "the cluster is at feature level {} and this software knows level {}: {advice}",
+        level.0, ours.0
+    )))
 }
 
 /// Metadata and disks of one process, without a network: the `dev` role.
@@ -118,4 +146,20 @@ pub(crate) fn in_process(
     let data_nodes = Arc::new(DataNodes::local());
     let disks = Arc::new(DiskClient::new(map, data_nodes.clone(), DiskDeadlines::default()));
     (metadata, disks, data_nodes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_levels_are_refused_with_what_to_do() {
+        let FeatureLevel(ours) = FeatureLevel::OURS;
+        check_level(FeatureLevel::OURS).expect("the same");
+        check_level(FeatureLevel(ours - 1)).expect("the one before");
+        let newer = check_level(FeatureLevel(ours + 1)).expect_err("newer").to_string();
+        assert!(newer.contains("start the newer software"), "{newer}");
+        let far = FeatureLevel(ours + 2);
+        assert!(check_level(far).is_err());
+    }
 }
