@@ -10,7 +10,7 @@ import urllib.request
 from pathlib import Path
 
 from . import clocks, network
-from .layout import ADMIN_PORT, ALL, BALANCER, BY_NAME, GATEWAYS, META, NODES, S3_PORT, SPARES, Node
+from .layout import ADMIN_PORT, ALL, BALANCER, BY_NAME, GATEWAYS, META, NODES, S3_PORT, SPARE_META, SPARES, Node
 from .links import Links
 from .process import Process, wait_until
 from .settings import load_secrets, node_config, write_private
@@ -197,7 +197,7 @@ class Cluster:
         return "ready" if status == 200 else f"{status or 'down'} {first}"[:100]
 
     def _meta_name(self, index: int | None) -> str | None:
-        return next((node.name for node in META if node.index == index), None)
+        return next((node.name for node in [*META, *SPARE_META] if node.index == index), None)
 
     def _process(self, name: str) -> Process:
         if name not in BY_NAME:

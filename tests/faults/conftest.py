@@ -4,8 +4,9 @@ import sys
 
 
 def pytest_terminal_summary(terminalreporter):
-    module = sys.modules.get("test_faults")
-    if module and module.pauses:
-        terminalreporter.section("faults: what the workload saw")
-        for line in module.pauses:
-            terminalreporter.write_line(line)
+    for name in ("test_faults", "test_members"):
+        module = sys.modules.get(name)
+        if module and module.pauses:
+            terminalreporter.section(f"{name}: what the workload saw")
+            for line in module.pauses:
+                terminalreporter.write_line(line)
