@@ -27,9 +27,11 @@ use std::{
 
 use async_trait::async_trait;
 use cursor::Cursor;
-use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use pass::{Facts, Tally};
-use tokio::time::Instant;
+use tokio::{
+    task::{self, JoinSet},
+    time::Instant,
+};
 use types::{ClusterMap, DiskId, Epoch, PgId, PlacementGroup, UnixMillis};
 
 use crate::{
@@ -76,9 +78,10 @@ type Look = (Epoch, Vec<(DiskId, bool)>);
 /// shards that were `misplaced` or `deleted` elsewhere, moves `ended`, and what is `stuck`.
 pub struct Healer {
     care: Care,
-    /// Pages under way.
-    lanes: FuturesUnordered<BoxFuture<'static, Paged>>,
-    busy: BTreeSet<PgId>,
+    /// Pages under way, in tasks of their own: a worker that rests or is held does not rest in the
+    /// middle of a page, where others may wait for the blobs that it mends.
+    lanes: JoinSet<Paged>,
+    busy: BTreeMap<PgId, task::Id>,
     /// Passes that have begun.
     passes: BTreeMap<PgId, Facts>,
     /// At most one a group.
@@ -106,8 +109,8 @@ impl Healer {
     pub fn new(care: &Care) -> Self {
         Self {
             care: care.clone(),
-            lanes: FuturesUnordered::new(),
-            busy: BTreeSet::new(),
+            lanes: JoinSet::new(),
+            busy: BTreeMap::new(),
             passes: BTreeMap::new(),
             rests: BTreeMap::new(),
             answered: None,
@@ -205,7 +208,7 @@ impl Healer {
                 .rests
                 .get(&group.id)
                 .is_some_and(|rest| now < rest.until && rest.look == self.look(group));
-            if !self.busy.contains(&group.id) && !rests {
+            if !self.busy.contains_key(&group.id) && !rests {
                 candidates.push((margin, group.clone()));
             }
         }
@@ -227,13 +230,12 @@ impl Healer {
             let facts = known.cloned().unwrap_or_else(|| Facts::new(&group));
             let rate = pace::rate(self.care.settings.heal_bytes_per_s, margin);
             let pace = Pace::new(&self.care.limiter, rate, &self.written);
-            let care = self.care.clone();
-            self.busy.insert(group.id);
-            let page = async move {
+            let (care, id) = (self.care.clone(), group.id);
+            let page = self.lanes.spawn(async move {
                 let paged = pass::page(&care, &group, facts, &pace).await;
                 (group, paged)
-            };
-            self.lanes.push(page.boxed());
+            });
+            self.busy.insert(id, page.id());
         }
     }
 
@@ -345,8 +347,13 @@ impl Worker for Healer {
             self.end_round().await?;
             return Ok(Step::Idle);
         }
-        if let Ok(Some(paged)) = tokio::time::timeout(STEP, self.lanes.next()).await {
-            self.take(paged).await?;
+        match tokio::time::timeout(STEP, self.lanes.join_next()).await {
+            Ok(Some(Ok(paged))) => self.take(paged).await?,
+            Ok(Some(Err(error))) => {
+                self.busy.retain(|_, page| *page != error.id());
+                return Err(Error::Unexpected(format!("a page ended early: {error}")));
+            }
+            Ok(None) | Err(_) => {}
         }
         Ok(Step::More)
     }
@@ -374,7 +381,7 @@ impl Worker for Healer {
     }
 
     fn progress(&self) -> Progress {
-        let place = self.busy.first().map(|group| Place::new(format!("group {group}"), ""));
+        let place = self.busy.keys().next().map(|group| Place::new(format!("group {group}"), ""));
         let done = self.written.load(Ordering::Relaxed);
         let bytes = Amount { done, total: self.counted.saturating_add(self.left).max(done) };
         let progress = self.rounds.progress_of(bytes, place, self.care.now());

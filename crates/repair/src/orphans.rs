@@ -4,7 +4,7 @@
 //! A pending shard is looked at only long after its write's deadline. The index partition
 //! that could reference it decides: it refuses commits after the deadline, so "not
 //! referenced" is then true for ever, and the shard may go. Confirmed shards are left alone,
-//! unless they lie where they have no business ([`strays`](crate::strays)): whoever walks all disks
+//! unless they lie where they have no business ([`strays`]): whoever walks all disks
 //! is the one who meets those.
 
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! The scrub: proof that what was stored is still there.
 //!
 //! Once a day the inventories of every group's disks are compared, and what is missing or misplaced
-//! is put right. In every period each disk reads all its chunks against their digests, at its own
+//! is put right; shards on disks that their group does not name too. In every period each disk reads all its chunks against their digests, at its own
 //! pace so that the whole disk takes the period; a bad shard is replaced at once. Somebody may ask
 //! for a round that does both as fast as it goes ([`request`](request())).
 //!
@@ -32,7 +32,7 @@ use crate::{
     metrics,
     pace::{self, Pace},
     progress::{Amount, Place, Progress, Rounds},
-    saved,
+    saved, strays,
 };
 
 /// Bytes that a disk reads in one step.
@@ -44,6 +44,9 @@ const DISKS_AT_ONCE: usize = 16;
 /// Bad shards of a disk that wait to be replaced; at the bound the disk reads no further. So many
 /// are written down.
 const STUCK_MAX: usize = 128;
+
+/// Shards of a disk that are looked at for strays in one step.
+const STRAYS_PAGE: u32 = 1000;
 
 /// What could not be done is tried again after so long.
 const RETRY_MS: u64 = 10_000;
@@ -201,7 +204,7 @@ impl Scrubber {
         }
         if cursor.compared.is_none_or(|compared| now.since(compared) >= interval) {
             cursor.compared = Some(now);
-            cursor.group = Some(Position { group: PgId(0), facts: None });
+            cursor.at = Some(Position::BEGINNING);
         }
         Ok(())
     }
@@ -211,43 +214,90 @@ impl Scrubber {
         let cursor = self.cursor();
         cursor.rounds.begin(now);
         cursor.compared = Some(now);
-        cursor.group = Some(Position { group: PgId(0), facts: None });
+        cursor.at = Some(Position::BEGINNING);
         self.disks.values_mut().for_each(DiskScrub::begin);
         self.unsaved = self.disks.keys().copied().collect();
         self.save().await
     }
 
-    /// A page of the comparison. Groups on the move are left to the healer.
+    /// A page of the comparison.
     async fn compare(&mut self, map: &ClusterMap) -> Result<(), Error> {
-        let Some(Position { group: at, facts }) = self.cursor().group.clone() else {
-            return Ok(());
-        };
-        let mut groups = map.groups.range(at..).map(|(_, group)| group);
-        let Some(group) = groups.find(|group| group.former.is_empty()) else {
-            self.cursor().group = None;
-            return Ok(());
-        };
-        let goes_on =
-            |facts: &Facts| group.id == at && facts.epoch == group.epoch && !facts.is_complete;
-        let facts = facts.filter(goes_on);
-        let facts = facts.unwrap_or_else(|| Facts::new(group));
-        let pace = self.pace();
         let started = Instant::now();
-        let (facts, tally) = pass::page(&self.care, group, facts, &pace).await?;
+        let next = match self.cursor().at.clone() {
+            None => return Ok(()),
+            Some(Position::Group(group, facts)) => self.compare_group(map, group, facts).await?,
+            Some(Position::Disk(disk, after)) => self.find_strays(map, disk, after).await?,
+        };
+        self.cursor().at = next;
         if !self.cursor().is_fast {
             tokio::time::sleep(started.elapsed().min(REST_MAX)).await;
         }
+        Ok(())
+    }
+
+    /// A page of a group. Groups on the move are left to the healer.
+    async fn compare_group(
+        &mut self,
+        map: &ClusterMap,
+        at: PgId,
+        facts: Option<Facts>,
+    ) -> Result<Option<Position>, Error> {
+        let mut groups = map.groups.range(at..).map(|(_, group)| group);
+        let Some(group) = groups.find(|group| group.former.is_empty()) else {
+            return Ok(Some(Position::Disk(DiskId(0), None)));
+        };
+        let goes_on =
+            |facts: &Facts| group.id == at && facts.epoch == group.epoch && !facts.is_complete;
+        let facts = facts.filter(goes_on).unwrap_or_else(|| Facts::new(group));
+        let pace = self.pace();
+        let (facts, tally) = pass::page(&self.care, group, facts, &pace).await?;
         self.count_compared(&tally);
         if tally.stuck > 0 {
             self.care.heal(group.id);
         }
-        let next = if facts.is_complete {
-            Position { group: PgId(group.id.0.saturating_add(1)), facts: None }
-        } else {
-            Position { group: group.id, facts: Some(facts) }
+        Ok(Some(match facts.is_complete {
+            true => Position::Group(PgId(group.id.0.saturating_add(1)), None),
+            false => Position::Group(group.id, Some(facts)),
+        }))
+    }
+
+    /// A page of what a disk has of groups that do not name it.
+    async fn find_strays(
+        &mut self,
+        map: &ClusterMap,
+        at: DiskId,
+        after: Option<ShardId>,
+    ) -> Result<Option<Position>, Error> {
+        let mut disks = map.disks.range(at..).map(|(disk, _)| *disk);
+        let Some(disk) = disks.find(|disk| self.care.mender.answers(*disk)) else {
+            return Ok(None);
         };
-        self.cursor().group = Some(next);
-        Ok(())
+        let next = Some(Position::Disk(DiskId(disk.0.saturating_add(1)), None));
+        let after = after.filter(|_| disk == at);
+        let page = match self.care.objects.shards().inventory(disk, after, STRAYS_PAGE).await {
+            Ok(page) => page,
+            Err(error) => {
+                self.last_failure = Some(error.to_string());
+                return Ok(next);
+            }
+        };
+        match strays::settle(&self.care, disk, &page).await {
+            Ok(settled) => {
+                self.count("misplaced", settled.misplaced);
+                self.count("repaired", settled.written);
+                self.count("stuck", settled.stuck);
+                self.last_failure = settled.last_failure.or(self.last_failure.take());
+            }
+            // The next comparison comes to it.
+            Err(Error::Shard(error)) => {
+                self.last_failure = Some(error.to_string());
+                return Ok(next);
+            }
+            Err(error) => return Err(error),
+        }
+        let is_cut = page.len() >= STRAYS_PAGE as usize;
+        let last = page.last().filter(|_| is_cut).map(|entry| entry.shard);
+        Ok(last.map(|last| Position::Disk(disk, Some(last))).or(next))
     }
 
     /// As fast as it goes if somebody waits for it; else as a rank in danger.
@@ -401,12 +451,16 @@ impl Scrubber {
         Ok(did_any)
     }
 
-    /// Whether all of the round is done.
-    fn is_over(&mut self, map: &ClusterMap) -> bool {
+    /// Whether all of the round is done. One that nobody waits for takes its period, so that what
+    /// the daily comparisons find is counted in it.
+    fn is_over(&mut self, map: &ClusterMap, now: UnixMillis) -> bool {
+        let period = self.care.settings.scrub_period_ms;
         let cursor = self.cursor();
-        let is_compared = !cursor.is_fast || cursor.group.is_none();
+        let is_time =
+            cursor.is_fast || began(&cursor.rounds).is_some_and(|began| now.since(began) >= period);
         cursor.rounds.under_way().is_some()
-            && is_compared
+            && is_time
+            && cursor.at.is_none()
             && map.disks.keys().all(|disk| self.disks.get(disk).is_some_and(|it| it.is_done))
     }
 
@@ -442,11 +496,11 @@ impl Worker for Scrubber {
         self.load().await?;
         let (map, now) = (self.care.objects.metadata().map(), self.care.now());
         self.begin(now).await?;
-        let compares = self.cursor().group.is_some();
+        let compares = self.cursor().at.is_some();
         self.compare(&map).await?;
         let mended = self.try_again(now).await?;
         let verified = self.verify(&map, now).await?;
-        if self.is_over(&map) {
+        if self.is_over(&map, now) {
             // The last that was counted is saved with the end of the round.
             let round = began(self.rounds());
             self.rounds().end(now);
@@ -490,7 +544,10 @@ impl Worker for Scrubber {
 
     fn progress(&self) -> Progress {
         let Some(cursor) = &self.cursor else { return Progress::default() };
-        let place = cursor.group.as_ref().map(|at| Place::new(format!("group {}", at.group), ""));
+        let place = cursor.at.as_ref().map(|at| match at {
+            Position::Group(group, _) => Place::new(format!("group {group}"), ""),
+            Position::Disk(disk, _) => Place::new(format!("disk {disk}"), ""),
+        });
         let progress = cursor.rounds.progress_of(self.amount(), place, self.care.now());
         Progress { last_failure: self.last_failure.clone(), ..progress }
     }

@@ -23,6 +23,8 @@ const AT_ONCE: usize = 8;
 /// What became of the strays of a page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Settled {
+    /// Strays of referenced blobs.
+    pub(crate) misplaced: u64,
     /// Strays that are gone.
     pub(crate) deleted: u64,
     /// Shards that were written to their member before.
@@ -66,6 +68,7 @@ pub(crate) async fn settle(
             Reference::Undecided => {}
         }
     }
+    settled.misplaced = wanted.len() as u64;
     let mends = wanted.into_iter().map(|(entry, blob)| async move {
         let ShardEntry { shard, intent, .. } = &entry;
         let lack = Lack { blob: &blob, rank: shard.rank, intent, strays: &[disk] };

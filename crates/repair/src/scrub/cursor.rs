@@ -28,15 +28,22 @@ pub(super) struct Cursor {
     /// When the last comparison of inventories began.
     pub(super) compared: Option<UnixMillis>,
     /// Where it is; `None` if it has ended.
-    pub(super) group: Option<Position>,
+    pub(super) at: Option<Position>,
 }
 
-/// A group, and how far the comparison is there.
+/// How far the comparison is: first group by group, then disk by disk, because a disk may have
+/// shards of groups that do not name it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Position {
-    /// The first group that it is not done with.
-    pub(super) group: PgId,
-    pub(super) facts: Option<Facts>,
+pub(super) enum Position {
+    /// The first group that it is not done with, and how far it is there.
+    Group(PgId, Option<Facts>),
+    /// The first disk that it is not done with, and the last shard there that it is done with.
+    Disk(DiskId, Option<ShardId>),
+}
+
+impl Position {
+    /// Where every comparison begins.
+    pub(super) const BEGINNING: Position = Position::Group(PgId(0), None);
 }
 
 /// How far a disk is verified.
@@ -91,9 +98,10 @@ mod tests {
         };
         assert!(disk.encode().len() <= CURSOR_BYTES_MAX);
         assert_eq!(DiskCursor::decode(&disk.encode()), Some(disk));
-        let group = Some(Position { group: PgId(9), facts: None });
-        let cursor = Cursor { is_fast: true, group, ..Cursor::default() };
-        assert_eq!(Cursor::decode(&cursor.encode()), Some(cursor));
+        for at in [Position::BEGINNING, Position::Disk(DiskId(3), Some(shard))] {
+            let cursor = Cursor { is_fast: true, at: Some(at), ..Cursor::default() };
+            assert_eq!(Cursor::decode(&cursor.encode()), Some(cursor));
+        }
         assert_eq!(Cursor::decode(&[7]), None);
     }
 }

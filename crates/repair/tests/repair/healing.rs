@@ -127,9 +127,9 @@ async fn a_stray_is_not_thrown_away_before_its_member_is_whole() {
     }
     lake.cluster.bring_up(dead);
     get(&lake.objects, "key-0").await.expect_err("three of six");
-    let mut sweeper = lake.sweeper();
-    drain(&mut sweeper).await;
-    assert_eq!((counted(&sweeper, "strays"), counted(&sweeper, "written")), (2, 2));
+    let mut scrubber = Scrubber::new(&lake.care());
+    drain(&mut scrubber).await;
+    assert_eq!((counted(&scrubber, "misplaced"), counted(&scrubber, "missing")), (2, 6));
     lake.check("key", &[100_000, 9 << 20]).await;
 }
 
