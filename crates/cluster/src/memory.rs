@@ -25,7 +25,7 @@ use metastore::{
     },
     presplit, root,
 };
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use placement::{DiskSite, Domain};
 use platform::{Clock, ManualClock};
 use proto::{
@@ -98,7 +98,9 @@ pub struct MemoryCluster {
     clock: Arc<ManualClock>,
     root: Arc<LocalGroup>,
     partitions: BTreeMap<GroupId, Arc<LocalGroup>>,
-    disks: BTreeMap<DiskId, MemoryDisk>,
+    disks: RwLock<BTreeMap<DiskId, Arc<MemoryDisk>>>,
+    nodes: Arc<DataNodes>,
+    disk_bytes: u64,
     reported_down: Mutex<Vec<DiskId>>,
     map: Arc<MapCache>,
     metadata: MetadataClient,
@@ -136,18 +138,20 @@ impl MemoryCluster {
         let meta: Arc<dyn MetaService> = meta;
         let map = Arc::new(MapCache::unknown());
         let nodes = Arc::new(DataNodes::local());
-        let mut cluster = Self {
+        let cluster = Self {
             root,
             clock,
             partitions,
-            disks: BTreeMap::new(),
+            disks: RwLock::default(),
+            nodes: nodes.clone(),
+            disk_bytes: settings.disk_bytes,
             reported_down: Mutex::default(),
             metadata: MetadataClient::new(
                 BTreeMap::from([(META, meta)]),
                 map.clone(),
                 settings.metadata,
             ),
-            shards: DiskClient::new(map.clone(), nodes.clone(), settings.deadlines),
+            shards: DiskClient::new(map.clone(), nodes, settings.deadlines),
             map,
         };
         let bootstrap = RootCommand::Bootstrap {
@@ -158,31 +162,33 @@ impl MemoryCluster {
         };
         assert_eq!(cluster.change_root(&bootstrap), RootAnswer::Done);
         cluster.register_node(META.0, Some(META), Role::Meta);
-        for number in 1..=settings.disks {
-            cluster.add_disk(number as u64, settings.disk_bytes, &nodes);
+        for _ in 0..settings.disks {
+            cluster.add_data_node();
         }
         cluster.create_groups(settings.policy, settings.permutations);
         cluster
     }
 
-    fn add_disk(&mut self, number: u64, disk_bytes: u64, nodes: &DataNodes) {
+    /// A new data node with one disk, which no group has yet.
+    pub fn add_data_node(&self) -> DiskId {
+        let number = self.disks.read().len() as u64 + 1;
         let node = self.register_node(1000 + number, None, Role::Data);
-        let uuid = DiskUuid::from_bytes((2000 + u128::from(number)).to_be_bytes());
         let register = RootCommand::RegisterDisk {
-            uuid,
+            uuid: DiskUuid::from_bytes((2000 + u128::from(number)).to_be_bytes()),
             node,
-            capacity_bytes: disk_bytes,
+            capacity_bytes: self.disk_bytes,
             class: DiskClass::Hot,
         };
         let RootAnswer::Disk(disk) = self.change_root(&register) else {
             panic!("a new disk of a known node is registered");
         };
-        let store = MemoryStore::new(disk_bytes, self.clock.clone());
+        let store = MemoryStore::new(self.disk_bytes, self.clock.clone());
         let service = DataNode::new(Limits::default(), self.clock.clone());
         service.add(disk, Arc::new(store.clone()));
         let faults = Arc::new(FaultyNode::new(Arc::new(service)));
-        nodes.add_local(node, faults.clone());
-        self.disks.insert(disk, MemoryDisk { store, faults });
+        self.nodes.add_local(node, faults.clone());
+        self.disks.write().insert(disk, Arc::new(MemoryDisk { store, faults }));
+        disk
     }
 
     fn register_node(&self, instance: u64, id: Option<NodeId>, role: Role) -> NodeId {
@@ -241,7 +247,7 @@ impl MemoryCluster {
         });
         let (Ok(()), Some(mut map)) = (visited, map) else { return };
         map.down.extend(self.reported_down.lock().iter());
-        for (id, disk) in &self.disks {
+        for (id, disk) in &*self.disks.read() {
             map.used_bytes.insert(*id, disk.faults.used_bytes());
         }
         self.map.offer(*map);
@@ -257,7 +263,7 @@ impl MemoryCluster {
 
     /// All disks.
     pub fn disks(&self) -> Vec<DiskId> {
-        self.disks.keys().copied().collect()
+        self.disks.read().keys().copied().collect()
     }
 
     /// What a disk does instead of its work; `None` ends it, and the disk is trusted again.
@@ -304,7 +310,8 @@ impl MemoryCluster {
 
     /// The shards that a disk holds, faults or not.
     pub async fn stored(&self, disk: DiskId) -> Vec<ShardEntry> {
-        let store = &self.disk(disk).store;
+        let disk = self.disk(disk);
+        let store = &disk.store;
         let mut all = Vec::new();
         loop {
             let after = all.last().map(|entry: &ShardEntry| entry.shard);
@@ -348,8 +355,8 @@ impl MemoryCluster {
         }
     }
 
-    fn disk(&self, disk: DiskId) -> &MemoryDisk {
-        self.disks.get(&disk).expect("the test names a disk that exists")
+    fn disk(&self, disk: DiskId) -> Arc<MemoryDisk> {
+        self.disks.read().get(&disk).expect("the test names a disk that exists").clone()
     }
 }
 

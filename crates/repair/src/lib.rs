@@ -8,8 +8,10 @@
 //! there), [`missing`] (shards that a blob lacks, by its repair row or a reader's hint), [`gc`]
 //! (deleted blobs become free bytes), [`orphans`] (shards whose commit never came, and [`strays`]),
 //! [`lifecycle`] (versions and uploads that their bucket's rules end or move), [`restores`]
-//! (archived objects that become readable, and cease to be), [`inventory`] (lists of buckets),
-//! [`events`] (who is told of changes). [`check`] is no worker: it proves redundancy when asked.
+//! (archived objects that become readable, and cease to be), [`rebalance`] (who belongs where: ranks
+//! of lost and leaving disks, evening out) with the operator's verbs in [`membership`], [`reencode`]
+//! (what exists, when a profile has changed), [`inventory`] (lists of buckets), [`events`] (who is told
+//! of changes). [`check`] is no worker: it proves redundancy when asked.
 //!
 //! Adding durability needs one trigger; destroying anything needs the word of the index
 //! partition that could reference it.
@@ -21,14 +23,19 @@ pub mod error;
 pub mod events;
 pub mod gc;
 pub mod heal;
+mod health;
 pub mod inventory;
 pub mod lifecycle;
+pub mod membership;
 mod mend;
 mod metrics;
 pub mod missing;
 pub mod orphans;
 mod pace;
+mod planning;
 pub mod progress;
+pub mod rebalance;
+pub mod reencode;
 pub mod restores;
 mod saved;
 mod scan;
@@ -50,6 +57,8 @@ pub use missing::ShardRepairer;
 use objects::Objects;
 pub use orphans::OrphanSweeper;
 pub use progress::Progress;
+pub use rebalance::Rebalancer;
+pub use reencode::Reencoder;
 pub use restores::RestoreTicker;
 pub use scrub::Scrubber;
 pub use settings::Settings;
@@ -68,6 +77,8 @@ pub fn start(objects: &Objects, settings: &Settings) -> Workers {
     workers.spawn(InventoryWorker::new(objects.clone(), settings));
     workers.spawn(LifecycleWorker::new(objects.clone(), settings));
     workers.spawn(OrphanSweeper::sharing(&care));
+    workers.spawn(Rebalancer::new(objects, settings));
+    workers.spawn(Reencoder::new(objects.clone(), settings));
     workers.spawn(RestoreTicker::new(objects.clone(), settings));
     workers.spawn(Scrubber::new(&care));
     workers.spawn(ShardRepairer::sharing(&care));

@@ -1,5 +1,7 @@
 //! How patient and how fast the workers are.
 
+use placement::Domain;
+
 /// Times are in milliseconds.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -40,6 +42,25 @@ pub struct Settings {
     /// stripes): two repairers that each lean on the shard that the other one deletes would
     /// lose both. One that is not alone leans on whole shards, which nobody deletes.
     pub sole_repairer: bool,
+    /// What two members of a placement group must not share; as the groups were made.
+    pub domain: Domain,
+    /// A disk that has not answered for so long has lost its ranks: 15 minutes. Shorter outages are
+    /// waited out.
+    pub down_grace_ms: u64,
+    /// The same for groups with a margin of 1 or less: 30 seconds.
+    pub endangered_grace_ms: u64,
+    /// How often the worker looks whether ranks need other disks.
+    pub rebalance_interval_ms: u64,
+    /// How long a cluster that looks uneven, and was found to be as even as it can be, is not measured
+    /// again: one hour.
+    pub measure_interval_ms: u64,
+    /// Groups of which a rank may move at a time because disks are emptied or evened out.
+    pub moves_max: usize,
+    /// How often the worker looks whether profiles of storage classes have changed.
+    pub reencode_interval_ms: u64,
+    /// After a profile has changed, writes that began before may still be committed for so long: seven
+    /// hours, one more than the deadline of a write. Then everything is looked through once more.
+    pub reencode_settle_ms: u64,
     /// Rest after each step, in per cent of the time that the step took; 0 is full speed.
     pub throttle_percent: u32,
 }
@@ -63,6 +84,14 @@ impl Default for Settings {
             lifecycle_day_ms: 24 * 3600 * 1000,
             events: crate::events::Settings::default(),
             sole_repairer: true,
+            domain: Domain::Node,
+            down_grace_ms: 15 * 60 * 1000,
+            endangered_grace_ms: 30 * 1000,
+            rebalance_interval_ms: 1000,
+            measure_interval_ms: 3600 * 1000,
+            moves_max: 4,
+            reencode_interval_ms: 10 * 1000,
+            reencode_settle_ms: 7 * 3600 * 1000,
             throttle_percent: 100,
         }
     }

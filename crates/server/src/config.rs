@@ -246,6 +246,10 @@ pub(crate) struct WorkersSection {
     pub(crate) scrub_period_s: u64,
     /// How often the scrub compares the inventories of every group, in seconds.
     pub(crate) scrub_inventory_s: u64,
+    /// A disk that has not answered for so long loses its ranks in the placement groups, in seconds.
+    pub(crate) down_grace_s: u64,
+    /// The same where one more lost shard would leave none to lose, in seconds.
+    pub(crate) endangered_grace_s: u64,
     /// A write must commit within this time of its beginning, in seconds.
     pub(crate) write_deadline_s: u64,
 }
@@ -302,6 +306,8 @@ impl Default for WorkersSection {
             heal_mib_per_s: 30,
             scrub_period_s: 14 * 24 * 3600,
             scrub_inventory_s: 24 * 3600,
+            down_grace_s: 15 * 60,
+            endangered_grace_s: 30,
             write_deadline_s: 6 * 3600,
         }
     }

@@ -39,6 +39,8 @@ async fn the_workers_run_by_themselves() {
             "inventory",
             "lifecycle",
             "orphans",
+            "rebalance",
+            "reencode",
             "repair",
             "restores",
             "scrub"

@@ -181,6 +181,7 @@ pub(crate) async fn run(args: DevArgs) -> anyhow::Result<()> {
         &workers_section,
         &lifecycle,
         event_settings,
+        Domain::Disk,
         stop.clone(),
         &meta.node,
     );

@@ -153,6 +153,7 @@ pub(crate) async fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::
         &config.workers,
         &config.lifecycle,
         events,
+        domain,
         stop.clone(),
         &part.node,
     );
