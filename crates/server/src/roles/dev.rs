@@ -183,6 +183,7 @@ pub(crate) async fn run(args: DevArgs) -> anyhow::Result<()> {
         event_settings,
         stop.clone(),
         &meta.node,
+        Domain::Disk,
     );
     // A signal ends the waiting; what follows then starts and stops in order.
     let classes = metastore::controller::storage_classes(policy, &overrides);

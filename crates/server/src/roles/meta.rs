@@ -155,6 +155,7 @@ pub(crate) async fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::
         events,
         stop.clone(),
         &part.node,
+        domain,
     );
     let source = Arc::new(Source::new(network.metadata.clone(), network.disks.clone(), domain));
     let (admin, admin_task) =

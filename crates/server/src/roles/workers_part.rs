@@ -13,6 +13,7 @@ use bytes::Bytes;
 use metastore::MetaNode;
 use objects::Objects;
 use parking_lot::Mutex;
+use placement::Domain;
 use repair::{Obeyed, ShardRepairer, Workers};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -42,9 +43,14 @@ pub(crate) fn start(
     events: repair::events::Settings,
     stop: CancellationToken,
     meta: &Arc<MetaNode>,
+    domain: Domain,
 ) -> Arc<WorkersPart> {
-    let settings =
-        repair::Settings { lifecycle_day_ms: lifecycle.day_ms(), events, ..settings(section) };
+    let settings = repair::Settings {
+        lifecycle_day_ms: lifecycle.day_ms(),
+        events,
+        domain,
+        ..settings(section)
+    };
     let leader = meta.clone();
     let part = run(stop, move || leader.leads_root(), move || repair::start(&objects, &settings));
     let (shown, node) = (part.clone(), meta.node().0);
@@ -189,6 +195,10 @@ fn settings(section: &WorkersSection) -> repair::Settings {
         garbage_grace_ms: section.gc_grace_s.saturating_mul(1000),
         orphan_grace_ms: section.orphan_grace_s.saturating_mul(1000),
         orphan_interval_ms: section.orphan_interval_s.saturating_mul(1000),
+        down_grace_ms: section.down_grace_s.saturating_mul(1000),
+        endangered_grace_ms: section.endangered_grace_s.saturating_mul(1000),
+        // A write that began before a change commits within its deadline; an hour for clocks.
+        reencode_settle_ms: section.write_deadline_s.saturating_add(3600).saturating_mul(1000),
         heal_bytes_per_s: section.heal_mib_per_s.saturating_mul(1 << 20),
         scrub_period_ms: section.scrub_period_s.saturating_mul(1000),
         scrub_inventory_ms: section.scrub_inventory_s.saturating_mul(1000),
