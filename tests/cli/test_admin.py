@@ -191,6 +191,77 @@ def test_folders_that_cannot_be_a_disk_are_refused(server, tmp_path):
     assert (full / "thesis.doc").read_text() == "words" and not (tmp_path / "new").exists()
 
 
+def disks(server: DevServer) -> dict[int, dict]:
+    return {disk["id"]: disk for disk in admin(server.endpoint, "disk", "list")}
+
+
+def wait_until_whole(server: DevServer) -> None:
+    wait_until("a clean check", 180, lambda: ask(server, "check").returncode == 0)
+
+
+def test_a_disk_is_emptied_and_removed(server):
+    bodies = fill(server)
+    assert "cannot be formed any more" in refused(server, "disk", "drain", "1")
+    assert disks(server)[1]["state"] == "in", "nothing has changed"
+    do(server, "disk", "add")
+    wait_until("the seventh disk", 30, lambda: disks(server)[7]["up"])
+    assert "drain it first" in refused(server, "disk", "remove", "1")
+    do(server, "disk", "drain", "1")
+    assert disks(server)[1]["state"] in ("draining", "out")
+    wait_until("an empty disk", 180, lambda: ask(server, "disk", "remove", "1").returncode == 0)
+    assert set(disks(server)) == set(range(2, 8))
+    wait_until_whole(server)
+    read_back(server, bodies)
+    assert server.stop() == 0
+    server.start("--gc-grace-s", "10")
+    assert set(disks(server)) == set(range(2, 8)), "its folder is not taken for a new disk"
+    read_back(server, bodies)
+    assert "there is no disk" in refused(server, "disk", "drain", "1")
+
+
+def test_a_drain_is_taken_back(server):
+    do(server, "disk", "add")
+    wait_until("the seventh disk", 30, lambda: disks(server)[7]["up"])
+    do(server, "workers", "cancel", "rebalance")
+    wait_until("it is held", 30, lambda: workers(server)["rebalance"]["state"] == "cancelled")
+    do(server, "disk", "drain", "2")
+    assert disks(server)[2]["state"] == "draining"
+    do(server, "disk", "undrain", "2")
+    assert disks(server)[2]["state"] == "in"
+
+
+def test_a_wiped_disk_is_replaced_by_one_command(server):
+    bodies = fill(server)
+    assert server.stop() == 0
+    shutil.rmtree(server.data / "disk-2")
+    server.start("--gc-grace-s", "10")
+    wait_until("its folder as a new disk", 30, lambda: disks(server).get(7, {}).get("up"))
+    wait_until("the old one down", 30, lambda: not disks(server)[3]["up"])
+    do(server, "disk", "replace", "3", "7")
+    wait_until_whole(server)
+    read_back(server, bodies)
+    wait_until("the old one forgotten", 60, lambda: ask(server, "disk", "remove", "3").returncode == 0)
+    assert set(disks(server)) == {1, 2, 4, 5, 6, 7}
+
+
+def test_a_disk_is_replaced_by_one_that_is_made_for_it(server):
+    bodies = fill(server)
+    assert "no disk 77" in refused(server, "disk", "replace", "77")
+    assert len(disks(server)) == 6, "nothing is made for what is not there"
+    do(server, "disk", "replace", "2")
+    assert disks(server)[2]["state"] == "out" and disks(server)[7]["groups"] > 0
+    wait_until("the old one forgotten", 180, lambda: ask(server, "disk", "remove", "2").returncode == 0)
+    wait_until_whole(server)
+    read_back(server, bodies)
+
+
+def test_the_only_node_cannot_go(server):
+    node = str(admin(server.endpoint, "node", "list")[0]["id"])
+    assert "cannot be formed any more" in refused(server, "node", "drain", node)
+    refused(server, "node", "remove", node)
+    assert "there is no node" in refused(server, "node", "drain", "4711")
+
+
 def test_nodes_are_listed_and_none_can_join_one_process(server):
     nodes = admin(server.endpoint, "node", "list")
     assert {(node["role"], node["level"]) for node in nodes} == {("data", 1)}

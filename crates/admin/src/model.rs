@@ -15,7 +15,7 @@ use types::{ClusterMap, DiskState, NodeId, PlacementGroup, StorageClass};
 
 pub use self::{
     check::{CheckProgress, CheckState, CheckStatus},
-    disks::{AddDisk, AddedDisk},
+    disks::{AddDisk, AddedDisk, DiskChange, NodeChange},
     join::JoinSettings,
     meta::{MetaNodeState, MetaNodeStatus, MetaStatus},
     upgrade::{NodeLevel, UpgradeStatus},

@@ -28,6 +28,8 @@ use crate::{AdminSource, answer, api, auth, gauges, health, limits, page, source
 /// | `POST /admin/v1/check` with `{"verify": bool}`, then `GET`; `POST .../check/cancel` | token | the check of redundancy, [`crate::model::CheckStatus`] |
 /// | `POST /admin/v1/disks` with [`crate::model::AddDisk`], to the node that has the folder | token | 200: the disk serves |
 /// | `POST /admin/v1/meta/ID/add` with `{"address": A}`, `.../remove` with `{"force": B}` | token | 202: the groups follow |
+/// | `POST /admin/v1/disks/ID/drain`, `.../undrain`, `.../remove`, `.../replace` with `{"with": ID}` | token | 202: it is decided |
+/// | `POST /admin/v1/nodes/ID/drain`, `.../remove` | token | 202: it is decided |
 /// | `POST /admin/v1/upgrade/finalise` with `{"level": N}` | token | 200: the level is in use |
 /// | `POST /admin/v1/inventory/BUCKET/ID/run` | token | 202: a report is made soon |
 /// | `/` | | the status page |
@@ -53,6 +55,8 @@ pub fn router(source: Arc<dyn AdminSource>, metrics: MetricsHandle, token: &str)
         .route("/workers/{name}/cancel", post(api::workers::cancel))
         .route("/workers/{name}/start", post(api::workers::start))
         .route("/scrub/start", post(api::workers::start_scrub))
+        .route("/disks/{disk}/{verb}", post(api::disks::change))
+        .route("/nodes/{node}/{verb}", post(api::disks::change_node))
         .route("/check", get(api::check::status).post(api::check::start))
         .route("/check/cancel", post(api::check::cancel))
         .route("/meta", get(api::meta::list))

@@ -7,7 +7,10 @@ use types::ClusterMap;
 
 use crate::{
     ClusterHealth, ShardCounts, WorkerStatus,
-    model::{AddDisk, AddedDisk, CheckStatus, JoinSettings, MetaStatus, WorkerCommand},
+    model::{
+        AddDisk, AddedDisk, CheckStatus, DiskChange, JoinSettings, MetaStatus, NodeChange,
+        WorkerCommand,
+    },
 };
 
 /// What the process knows. Calls are answered within a few seconds; the router gives up on
@@ -88,6 +91,17 @@ pub trait AdminSource: Send + Sync + 'static {
     async fn remove_meta(&self, node: u64, force: bool) -> Result<(), Refused> {
         let how = if force { "by force" } else { "" };
         Err(Refused::Unavailable(format!("this process cannot remove metadata node {node} {how}")))
+    }
+
+    /// Decides about a disk; on OK that is durable, and workers carry it out. A promise that would be
+    /// broken is a [`Refused::Conflict`].
+    async fn change_disk(&self, disk: u32, change: DiskChange) -> Result<(), Refused> {
+        Err(Refused::Unavailable(format!("this process cannot {change:?} disk {disk}")))
+    }
+
+    /// The same about a data node.
+    async fn change_node(&self, node: u64, change: NodeChange) -> Result<(), Refused> {
+        Err(Refused::Unavailable(format!("this process cannot {change:?} node {node}")))
     }
 
     /// Uses this feature level from now on.

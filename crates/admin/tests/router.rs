@@ -9,8 +9,8 @@ use std::{
 use admin::{
     AdminSource, ClusterHealth, Refused, ShardCounts, Status, WorkerStatus,
     model::{
-        AddDisk, AddedDisk, CheckState, CheckStatus, DiskShards, JoinSettings, Place, Progress,
-        RaftStatus, Round, WorkerCommand, WorkerState,
+        AddDisk, AddedDisk, CheckState, CheckStatus, DiskChange, DiskShards, JoinSettings,
+        NodeChange, Place, Progress, RaftStatus, Round, WorkerCommand, WorkerState,
     },
 };
 use async_trait::async_trait;
@@ -121,6 +121,14 @@ impl AdminSource for Fake {
 
     async fn start_scrub(&self) -> Result<(), Refused> {
         self.change("scrub".to_owned())
+    }
+
+    async fn change_disk(&self, disk: u32, change: DiskChange) -> Result<(), Refused> {
+        self.change(format!("disk {disk} {change:?}"))
+    }
+
+    async fn change_node(&self, node: u64, change: NodeChange) -> Result<(), Refused> {
+        self.change(format!("node {node} {change:?}"))
     }
 
     async fn join_settings(&self) -> Result<JoinSettings, Refused> {
@@ -576,7 +584,7 @@ async fn the_json_shapes_are_golden() {
 }
 
 /// Every path that changes something, with a body that it takes, and what the source is asked for.
-const CHANGES: [(&str, &str, &str); 10] = [
+const CHANGES: [(&str, &str, &str); 16] = [
     ("workers/scrub/throttle", r#"{"percent":250}"#, "scrub Throttle(250)"),
     ("workers/scrub/cancel", "", "scrub Cancel"),
     ("workers/scrub/start", "", "scrub Start"),
@@ -586,6 +594,12 @@ const CHANGES: [(&str, &str, &str); 10] = [
     ("meta/4/remove", r#"{"force":true}"#, "remove metadata node 4 true"),
     ("check", r#"{"verify":true}"#, "check true"),
     ("check/cancel", "", "no check"),
+    ("disks/4/drain", "", "disk 4 Drain"),
+    ("disks/4/undrain", "", "disk 4 Undrain"),
+    ("disks/4/remove", "", "disk 4 Remove"),
+    ("disks/4/replace", r#"{"with":9}"#, "disk 4 Replace { with: 9 }"),
+    ("nodes/1004/drain", "", "node 1004 Drain"),
+    ("nodes/1004/remove", "", "node 1004 Remove"),
     ("disks", r#"{"path":"/srv/d"}"#, "add None Some(\"/srv/d\") None"),
 ];
 
@@ -666,6 +680,16 @@ async fn a_level_is_finalised_when_every_node_knows_it() {
     assert_eq!(answer.status, StatusCode::CONFLICT, "another than the asker saw");
     assert_eq!(port.post(finalise, r#"{"level":1}"#).await.json(), json!({"level": 1}));
     assert_eq!(port.changes(), ["level 1"]);
+}
+
+#[tokio::test]
+async fn there_are_no_other_changes() {
+    let port = Port::new();
+    for path in ["disks/4/wipe", "disks/x/drain", "disks/-1/drain", "nodes/4/undrain", "disks/4"] {
+        let answer = port.post(&format!("/admin/v1/{path}"), "").await;
+        assert!(answer.status.is_client_error(), "{path}: {}", answer.status);
+    }
+    assert_eq!(port.changes(), Vec::<String>::new());
 }
 
 #[tokio::test]

@@ -6,17 +6,21 @@ use std::{collections::BTreeSet, sync::Arc};
 use admin::{
     AdminSource, Refused,
     model::{
-        AddDisk, AddedDisk, CheckStatus, ClusterHealth, JoinSettings, MetaStatus, RaftStatus,
-        ShardCounts, WorkerCommand, WorkerStatus,
+        AddDisk, AddedDisk, CheckStatus, ClusterHealth, DiskChange, JoinSettings, MetaStatus,
+        NodeChange, RaftStatus, ShardCounts, WorkerCommand, WorkerStatus,
     },
 };
 use async_trait::async_trait;
 use cluster::{DiskClient, Metadata, MetadataClient, MetadataError};
 use metastore::api::{RootAnswer, RootCommand, RootQuery, RootView, root::MetaChange};
 use placement::Domain;
-use repair::{check::Cluster, control};
+use repair::{
+    check::Cluster,
+    control,
+    membership::{self, MembershipError, Refusal},
+};
 use tokio::sync::Mutex;
-use types::{ClusterMap, DiskState, FeatureLevel, NodeId, Role, StorageClass, UnixMillis};
+use types::{ClusterMap, DiskId, DiskState, FeatureLevel, NodeId, Role, StorageClass, UnixMillis};
 
 use crate::{
     check_runner::CheckRunner,
@@ -242,6 +246,28 @@ impl AdminSource for Source {
         meta_admin::change(&self.metadata, MetaChange::Remove(NodeId(node)), force).await
     }
 
+    async fn change_disk(&self, disk: u32, change: DiskChange) -> Result<(), Refused> {
+        let (metadata, disk) = (&*self.metadata, DiskId(disk));
+        let done = match change {
+            DiskChange::Drain => membership::drain_disk(metadata, self.domain, disk).await,
+            DiskChange::Undrain => membership::undrain_disk(metadata, disk).await,
+            DiskChange::Remove => membership::remove_disk(metadata, disk).await,
+            DiskChange::Replace { with } => {
+                membership::replace_disk(metadata, self.domain, disk, DiskId(with)).await
+            }
+        };
+        done.map_err(membership_refused)
+    }
+
+    async fn change_node(&self, node: u64, change: NodeChange) -> Result<(), Refused> {
+        let (metadata, node) = (&*self.metadata, NodeId(node));
+        let done = match change {
+            NodeChange::Drain => membership::drain_node(metadata, self.domain, node).await,
+            NodeChange::Remove => membership::remove_node(metadata, node).await,
+        };
+        done.map_err(membership_refused)
+    }
+
     async fn finalise_level(&self, level: u32) -> Result<(), Refused> {
         let command = RootCommand::FinaliseLevel { level: FeatureLevel(level) };
         self.change_root(command).await
@@ -268,6 +294,18 @@ impl Source {
         match answer {
             RootAnswer::Refused(reason) => Err(Refused::Conflict(reason)),
             _ => Ok(()),
+        }
+    }
+}
+
+fn membership_refused(error: MembershipError) -> Refused {
+    match error {
+        MembershipError::Refused(Refusal::NoSuchDisk(_) | Refusal::NoSuchNode(_)) => {
+            Refused::NotFound(error.to_string())
+        }
+        MembershipError::Refused(_) => Refused::Conflict(error.to_string()),
+        MembershipError::Metadata(_) | MembershipError::Unexpected(_) => {
+            Refused::Unavailable(error.to_string())
         }
     }
 }

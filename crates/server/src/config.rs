@@ -240,16 +240,16 @@ pub(crate) struct WorkersSection {
     pub(crate) orphan_grace_s: u64,
     /// How often the orphan sweep walks all inventories, in seconds.
     pub(crate) orphan_interval_s: u64,
+    /// A disk that has not answered for so long has lost its ranks, in seconds.
+    pub(crate) down_grace_s: u64,
+    /// The same for groups that can lose one more disk at most, in seconds.
+    pub(crate) endangered_grace_s: u64,
     /// Bytes that healing writes to each disk while the data is in no danger, in MiB/s.
     pub(crate) heal_mib_per_s: u64,
     /// In which time the scrub reads every byte, in seconds.
     pub(crate) scrub_period_s: u64,
     /// How often the scrub compares the inventories of every group, in seconds.
     pub(crate) scrub_inventory_s: u64,
-    /// A disk that has not answered for so long loses its ranks in the placement groups, in seconds.
-    pub(crate) down_grace_s: u64,
-    /// The same where one more lost shard would leave none to lose, in seconds.
-    pub(crate) endangered_grace_s: u64,
     /// A write must commit within this time of its beginning, in seconds.
     pub(crate) write_deadline_s: u64,
 }
@@ -283,6 +283,13 @@ impl WorkersSection {
                  healing"
             )));
         }
+        if self.endangered_grace_s > self.down_grace_s {
+            return Err(UserError::new(format!(
+                "{prefix}endangered_grace_s: choose {prefix}down_grace_s ({}) or less: what is in danger \
+                 does not wait longer than the rest",
+                self.down_grace_s
+            )));
+        }
         for (name, seconds) in
             [("scrub_period_s", self.scrub_period_s), ("scrub_inventory_s", self.scrub_inventory_s)]
         {
@@ -303,11 +310,11 @@ impl Default for WorkersSection {
             gc_grace_s: 3600,
             orphan_grace_s: 24 * 3600,
             orphan_interval_s: 6 * 3600,
+            down_grace_s: 15 * 60,
+            endangered_grace_s: 30,
             heal_mib_per_s: 30,
             scrub_period_s: 14 * 24 * 3600,
             scrub_inventory_s: 24 * 3600,
-            down_grace_s: 15 * 60,
-            endangered_grace_s: 30,
             write_deadline_s: 6 * 3600,
         }
     }

@@ -17,6 +17,31 @@ pub struct AddDisk {
     pub class: Option<String>,
 }
 
+/// What is to become of a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskChange {
+    /// It is emptied; then it is out.
+    Drain,
+    /// It takes part again.
+    Undrain,
+    /// It is forgotten.
+    Remove,
+    /// Another one takes its place in every group.
+    Replace {
+        /// The other one.
+        with: u32,
+    },
+}
+
+/// What is to become of a data node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeChange {
+    /// All its disks are emptied; then they are out.
+    Drain,
+    /// It is forgotten, with its disks.
+    Remove,
+}
+
 /// A disk that a node has opened, registered, and serves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddedDisk {

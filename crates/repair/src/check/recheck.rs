@@ -1,10 +1,10 @@
 //! A second look at what seems wrong, before it is said. The index is asked whether the blob is still
 //! there, the disks by the newest map whether they have it now, one shard at a time.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use cluster::{ShardError, Shards};
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use metastore::api::index::Reference;
 use proto::shards::ShardEntry;
 use types::{BlobRef, ClusterMap, DiskId, ShardId, UnixMillis, WriteIntent};
@@ -26,6 +26,8 @@ const ASKED: usize = 1000;
 /// once more, so much later. A shard that comes late does so within 5 s.
 const YOUNG_MS: u64 = 60 * 1000;
 const LATER: Duration = Duration::from_secs(6);
+/// Times that a blob is looked at in a row.
+const LOOKS: u32 = 2;
 
 /// A blob to be looked at again.
 type Suspect = (BlobRef, WriteIntent);
@@ -73,16 +75,12 @@ async fn look_again(
             Reference::Referenced(blob) => Some((blob, intent.clone())),
             Reference::Unreferenced | Reference::Undecided => None,
         });
-        let map = context.cluster.metadata.map();
-        let looks = stream::iter(there.collect::<Vec<_>>()).map(|(blob, intent)| {
-            let map = map.clone();
-            async move {
-                let ranks = look(context, &map, &blob).await?;
-                Ok::<_, Error>((blob, intent, ranks))
-            }
+        let looks = stream::iter(there.collect::<Vec<_>>()).map(|(blob, intent)| async move {
+            let (map, ranks) = look(context, &blob).await;
+            (blob, intent, map, ranks)
         });
-        let looked: Vec<_> = looks.buffered(AT_A_TIME).try_collect().await?;
-        for (blob, intent, ranks) in looked {
+        let looked: Vec<_> = looks.buffered(AT_A_TIME).collect().await;
+        for (blob, intent, map, ranks) in looked {
             let whole = ranks.iter().all(|rank| rank.disk().is_some());
             if !whole && !last_look && is_young(&intent, context.now()) {
                 young.push((blob, intent));
@@ -99,10 +97,23 @@ fn is_young(intent: &WriteIntent, now: UnixMillis) -> bool {
     now.since(intent.deadline) < YOUNG_MS
 }
 
-/// Every rank of a blob, asked of its disks.
-async fn look(context: &Context, map: &ClusterMap, blob: &BlobRef) -> Result<Vec<Rank>, Error> {
+/// Every rank of a blob, asked of its disks, and the map by which it was. What is not there is looked
+/// for once more: it may have been copied to the member, and deleted elsewhere, between the two.
+async fn look(context: &Context, blob: &BlobRef) -> (Arc<ClusterMap>, Vec<Rank>) {
+    let mut looks = 1;
+    loop {
+        let map = context.cluster.metadata.map();
+        let ranks = look_once(context, &map, blob).await;
+        if looks == LOOKS || ranks.iter().all(|rank| rank.disk().is_some()) {
+            return (map, ranks);
+        }
+        looks += 1;
+    }
+}
+
+async fn look_once(context: &Context, map: &ClusterMap, blob: &BlobRef) -> Vec<Rank> {
     let Some(group) = map.groups.get(&blob.pg) else {
-        return Ok(vec![Rank::Missing; blob.policy.n()]);
+        return vec![Rank::Missing; blob.policy.n()];
     };
     let n = u8::try_from(blob.policy.n()).expect("a policy has at most 32 chunks");
     let mut ranks = Vec::with_capacity(blob.policy.n());
@@ -110,6 +121,13 @@ async fn look(context: &Context, map: &ClusterMap, blob: &BlobRef) -> Result<Vec
         let shard = ShardId { blob: blob.id, rank };
         let mut verdict = Rank::Missing;
         for (place, disk) in group.holders(rank).enumerate() {
+            // One that did not answer for its whole inventory would not for this shard either.
+            if context.silent.contains_key(&disk) {
+                if verdict == Rank::Missing {
+                    verdict = Rank::Silent;
+                }
+                continue;
+            }
             match on_disk(context, disk, blob, shard).await {
                 Ok(Some(true)) => {
                     verdict = if place == 0 { Rank::Home(disk) } else { Rank::Moving(disk) };
@@ -123,7 +141,7 @@ async fn look(context: &Context, map: &ClusterMap, blob: &BlobRef) -> Result<Vec
         }
         ranks.push(verdict);
     }
-    Ok(ranks)
+    ranks
 }
 
 /// Whether a disk has a shard, and whether it is whole and right.

@@ -406,6 +406,43 @@ async fn what_is_repaired_or_moves_meanwhile_is_no_finding() {
     assert_eq!((report.misplaced.shards, report.placement.moving), (0, 1));
 }
 
+/// Healing copies a shard to the member and deletes the former disk's, right between the two looks.
+#[tokio::test(start_paused = true)]
+async fn what_is_healed_between_two_looks_is_no_finding() {
+    let (lake, blobs) = Lake::with_objects(1).await;
+    let blob = blobs[0].clone();
+    let group = lake.cluster.map().groups[&blob.pg].clone();
+    let to = lake.cluster.disks().into_iter().find(|disk| !group.disks.contains(disk));
+    let to = to.expect("eight disks");
+    let former = group.disks[2];
+    let (id, epoch) = (group.id, group.epoch);
+    let command = RootCommand::MoveMember { group: id, epoch, rank: 2, to };
+    assert_eq!(lake.cluster.root(command).await.expect("up"), RootAnswer::Done);
+    // Something else is missing, so that the blob is looked at again.
+    lake.lose(&blob, 5).await;
+    let entries = lake.cluster.stored(former).await;
+    let (shard, intent) = (entries[0].shard, entries[0].intent.clone());
+    let chunk = lake.cluster.read(former, shard, 0).await.expect("intact");
+    let cluster = lake.cluster.clone();
+    let heal: Step = Box::pin(async move {
+        let call = PutChunks { shard, intent, first_stripe: 0, chunks: vec![chunk], seal: true };
+        cluster.put(to, call).await.expect("copied");
+        cluster.delete(former, vec![shard]).await.expect("deleted");
+    });
+    // Eight first pages and the ends of the six disks that have a shard, then the second look: the
+    // members of ranks 0, 1 and 2, and before the former one of rank 2 it happens.
+    let listed = lake.cluster.disks().len();
+    let mut holding = 0;
+    for disk in lake.cluster.disks() {
+        holding += usize::from(!lake.cluster.stored(disk).await.is_empty());
+    }
+    let quiet = || -> Step { Box::pin(async {}) };
+    let mut steps: Vec<Step> = (0..listed + holding + 3).map(|_| quiet()).collect();
+    steps.push(heal);
+    let report = lake.check_while(steps).await;
+    assert_eq!((report.ranks.missing, report.ranks.moving), (1, 0), "rank 5 only: {report:?}");
+}
+
 /// A write is acknowledged with a shard still on its way: that is no finding either.
 #[tokio::test(start_paused = true)]
 async fn a_shard_that_comes_late_is_waited_for() {

@@ -67,11 +67,9 @@ impl Ask {
         Ok(())
     }
 
-    /// The same for what may take minutes.
-    pub(super) async fn change_slowly(&self, path: &str, body: &Value) -> anyhow::Result<()> {
-        let timeout = admin::source::SLOW_CHANGE_TIMEOUT + TIMEOUT;
-        self.show(&self.post_within(path, body, timeout).await?);
-        Ok(())
+    /// Asks for something that may take minutes.
+    pub(super) async fn post_slowly(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.post_within(path, body, admin::source::SLOW_CHANGE_TIMEOUT + TIMEOUT).await
     }
 
     pub(super) fn show(&self, value: &Value) {

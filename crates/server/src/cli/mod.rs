@@ -57,10 +57,10 @@ enum Topic {
     Nodes,
     /// Disks with class, fill and state.
     Disks,
-    /// Nodes: list them, or show how a new one joins.
+    /// Nodes: list them, show how a new one joins, empty and remove one.
     #[command(subcommand)]
     Node(node::NodeCommand),
-    /// Disks: list them, or add one to a running node.
+    /// Disks: list, add, empty, remove and replace them.
     #[command(subcommand)]
     Disk(disk::DiskCommand),
     /// Storage classes: policy, disks (and those that stand in for them), compression.

@@ -14,6 +14,16 @@ pub(super) enum NodeCommand {
     List,
     /// Shows the configuration with which a new data node joins: it registers itself when it starts.
     Add(AddArgs),
+    /// Empties all disks of a data node, then they are out.
+    Drain {
+        /// The node.
+        node: u64,
+    },
+    /// Forgets a data node whose disks are out and empty.
+    Remove {
+        /// The node.
+        node: u64,
+    },
 }
 
 #[derive(Args)]
@@ -33,6 +43,10 @@ pub(super) struct AddArgs {
 
 pub(super) async fn run(ask: &Ask, command: NodeCommand) -> anyhow::Result<()> {
     match command {
+        NodeCommand::Drain { node } => ask.change(&format!("nodes/{node}/drain"), &json!({})).await,
+        NodeCommand::Remove { node } => {
+            ask.change(&format!("nodes/{node}/remove"), &json!({})).await
+        }
         NodeCommand::List => ask.print("nodes", super::TIMEOUT).await,
         NodeCommand::Add(args) => {
             let settings: JoinSettings = ask.read("join").await?;

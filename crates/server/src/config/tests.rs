@@ -75,6 +75,7 @@ fn times_under_which_promises_would_break_are_refused() {
     let short = WorkersSection { gc_grace_s: 9, ..WorkersSection::default() };
     assert!(short.check("workers.").expect_err("short").to_string().contains("gc_grace_s"));
     for (name, section) in [
+        ("endangered_grace_s", WorkersSection { down_grace_s: 29, ..WorkersSection::default() }),
         ("heal_mib_per_s", WorkersSection { heal_mib_per_s: 0, ..WorkersSection::default() }),
         ("scrub_period_s", WorkersSection { scrub_period_s: 59, ..WorkersSection::default() }),
         ("scrub_inventory_s", WorkersSection { scrub_inventory_s: 0, ..WorkersSection::default() }),

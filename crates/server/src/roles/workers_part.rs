@@ -191,12 +191,13 @@ fn settings(section: &WorkersSection) -> repair::Settings {
         garbage_grace_ms: section.gc_grace_s.saturating_mul(1000),
         orphan_grace_ms: section.orphan_grace_s.saturating_mul(1000),
         orphan_interval_ms: section.orphan_interval_s.saturating_mul(1000),
+        down_grace_ms: section.down_grace_s.saturating_mul(1000),
+        endangered_grace_ms: section.endangered_grace_s.saturating_mul(1000),
+        // A write that began before a change commits within its deadline; an hour for clocks.
+        reencode_settle_ms: section.write_deadline_s.saturating_add(3600).saturating_mul(1000),
         heal_bytes_per_s: section.heal_mib_per_s.saturating_mul(1 << 20),
         scrub_period_ms: section.scrub_period_s.saturating_mul(1000),
         scrub_inventory_ms: section.scrub_inventory_s.saturating_mul(1000),
-        down_grace_ms: section.down_grace_s.saturating_mul(1000),
-        endangered_grace_ms: section.endangered_grace_s.saturating_mul(1000),
-        reencode_settle_ms: section.write_deadline_s.saturating_add(3600).saturating_mul(1000),
         ..repair::Settings::default()
     }
 }
