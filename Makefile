@@ -38,13 +38,16 @@ RACE_ARGS ?=
 JEPSEN_ARGS ?=
 JEPSEN_SECONDS := $(if $(filter command line,$(origin SECONDS)),$(SECONDS),90)
 CUTS ?= 10
+SEEDS ?= 200
+BUG ?= ack-at-k
+FIRST ?= 1
 
 say = @echo "==> $(1)"
 
 .PHONY: help
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@echo "Variables: PORTABLE=1 (any x86-64), CARGO_TARGET_DIR, DATA and LISTEN (run), PYTEST_FLAGS, BENCH_ARGS, RACE_ARGS, CUTS, SECONDS, JEPSEN_ARGS"
+	@echo "Variables: PORTABLE=1 (any x86-64), CARGO_TARGET_DIR, DATA and LISTEN (run), PYTEST_FLAGS, BENCH_ARGS, RACE_ARGS, CUTS, SECONDS, JEPSEN_ARGS, SEEDS, FIRST"
 
 .PHONY: deps
 deps: ## Install the missing Debian packages that the build needs
@@ -63,12 +66,24 @@ run: build ## Build, then start a server on 127.0.0.1:9000 with its data in ./da
 # ---- tests
 
 .PHONY: test
-test: deps test-rust build test-clients test-power ## All tests: unit, property, integration, real clients, power cuts
+test: deps test-rust sim build test-clients test-power ## All tests: unit, property, integration, simulation, real clients, power cuts
 
 .PHONY: test-rust
 test-rust: deps ## Unit, property and integration tests of all crates
 	$(call say,cargo test)
 	@cargo test $(CARGO_FLAGS) --workspace --exclude shardlake-tests
+
+.PHONY: sim
+sim: deps ## Whole clusters simulated by seed, with faults (SEEDS=200 from FIRST=1)
+	$(call say,simulating $(SEEDS) clusters)
+	@cargo build $(CARGO_FLAGS) --workspace --bin sim
+	$(CARGO_TARGET_DIR)/release/sim --seeds $(SEEDS) --first $(FIRST) --jobs $$(nproc)
+
+# Without SHARDLAKE_PLANT that build does what every other does.
+.PHONY: sim-planted
+sim-planted: deps ## Whether the simulation finds a planted bug (BUG=ack-at-k SEEDS=200)
+	@cargo build $(CARGO_FLAGS) --workspace --bin sim --features sim/planted
+	$(CARGO_TARGET_DIR)/release/sim --planted $(BUG) --seeds $(SEEDS) --jobs $$(nproc)
 
 .PHONY: clients
 clients: build

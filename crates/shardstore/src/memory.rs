@@ -171,6 +171,15 @@ impl MemoryStore {
         state.used_bytes = 0;
     }
 
+    /// Forgets a shard, as a disk that has lost a file. False if it was not there.
+    pub fn forget(&self, shard: ShardId) -> bool {
+        let mut state = self.state.lock();
+        state.unsynced.retain(|(changed, _)| *changed != shard);
+        let Some(gone) = state.shards.remove(&shard) else { return false };
+        state.used_bytes -= gone.bytes();
+        true
+    }
+
     /// How slow it is from now on.
     pub fn set_delays(&self, delays: Delays) {
         self.state.lock().delays = delays;
