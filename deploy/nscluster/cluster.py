@@ -147,13 +147,17 @@ class Cluster:
         pids = [(node, self.processes[node.name].pid()) for node in ALL]
         return [(node, pid, self._health(node)) for node, pid in pids if pid or node not in SPARES]
 
-    def admin_status(self) -> dict:
-        """What `shardlake admin status` knows of the cluster; nothing while nobody answers."""
+    def admin_command(self, *words: str, seconds: float = 30) -> subprocess.CompletedProcess:
+        """Runs `shardlake admin WORDS` through the balancer."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SHARDLAKE_")}
         environment["SHARDLAKE_ROOT_ACCESS_KEY"] = self.keys["access_key"]
         environment["SHARDLAKE_ROOT_SECRET_KEY"] = self.keys["secret_key"]
-        command = [self.binary, "admin", "status", "--json", "--endpoint", self.admin]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30)
+        command = [self.binary, "admin", *words, "--endpoint", self.admin]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds)
+
+    def admin_status(self) -> dict:
+        """What `shardlake admin status` knows of the cluster; nothing while nobody answers."""
+        done = self.admin_command("status", "--json")
         return json.loads(done.stdout)["cluster"] or {} if done.returncode == 0 else {}
 
     def root_leader(self) -> str | None:

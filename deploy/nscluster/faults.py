@@ -11,7 +11,7 @@ from typing import IO
 from . import clocks
 from .cluster import Cluster, ClusterError
 from .jsonlines import CommandError
-from .layout import ALL, DATA, GATEWAYS, META, NODES
+from .layout import ALL, DATA, GATEWAYS, META, NODES, SPARE_DATA
 
 Pairs = list[tuple[str, str]]
 
@@ -31,6 +31,7 @@ class Faults:
             "meta": [node.name for node in META],
             "data": [node.name for node in DATA],
             "gateway": [node.name for node in GATEWAYS],
+            "spare_data": [node.name for node in SPARE_DATA],
             "endpoints": self.cluster.gateways,
             "access_key": keys["access_key"],
             "secret_key": keys["secret_key"],
@@ -62,6 +63,13 @@ class Faults:
             for line in self.cluster.processes[node.name].last_lines(1 << 30).splitlines()
             if "panicked at" in line
         ]
+
+    def admin(self, words: list[str], seconds: float = 60) -> str:
+        """What `shardlake admin WORDS` says; it must be done."""
+        done = self.cluster.admin_command(*words, seconds=seconds)
+        if done.returncode != 0:
+            raise ClusterError(f"shardlake admin {' '.join(words)}: {(done.stdout + done.stderr).strip()}")
+        return done.stdout.strip()
 
     # ---- processes
 

@@ -12,7 +12,7 @@ pub(crate) mod versions;
 
 use std::{future::Future, time::Duration};
 
-use futures::future::try_join_all;
+use futures::{StreamExt, future::try_join_all, stream};
 
 use crate::{
     checker::Verdict,
@@ -119,4 +119,15 @@ where
 {
     let tasks = (0..count).map(|number| tokio::spawn(client(number)));
     Ok(try_join_all(tasks).await?.into_iter().flatten().collect())
+}
+
+/// Last operations at a time.
+const LAST_AT_ONCE: usize = 8;
+
+/// Has the last operations done, a few at a time.
+async fn last<I, T, F>(items: impl IntoIterator<Item = I>, operation: impl Fn(I) -> F) -> Vec<T>
+where
+    F: Future<Output = T>,
+{
+    stream::iter(items).map(operation).buffer_unordered(LAST_AT_ONCE).collect().await
 }

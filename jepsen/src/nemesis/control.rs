@@ -23,6 +23,8 @@ pub(crate) struct Nodes {
     pub(crate) meta: Vec<String>,
     pub(crate) data: Vec<String>,
     pub(crate) gateway: Vec<String>,
+    /// Data nodes that may join.
+    pub(crate) spare_data: Vec<String>,
     endpoints: Vec<String>,
     access_key: String,
     secret_key: String,
@@ -49,6 +51,7 @@ impl Nodes {
             meta: names("meta", meta),
             data: names("data", data),
             gateway: names("gateway", gateway),
+            spare_data: vec![format!("data-{}", data + 1)],
             endpoints: Vec::new(),
             access_key: String::new(),
             secret_key: String::new(),

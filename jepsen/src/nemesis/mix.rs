@@ -78,7 +78,12 @@ impl Nemesis {
                 }
             };
             let leader: Option<String> = self.control.ask("index_leader").await?;
-            let plan = plan::plan(name, &self.nodes, leader.as_deref(), &mut random);
+            let turn = strikes.iter().filter(|strike: &&Strike| strike.name == name).count();
+            let plan = plan::plan(name, &self.nodes, leader.as_deref(), turn, &mut random);
+            let Some(plan) = plan else {
+                self.names.retain(|other| *other != name);
+                continue;
+            };
             let lasts = Duration::from_secs_f64(random.random_range(LASTS_S));
             let strike = self.strike(plan, lasts, &probes, &bucket).await?;
             say(&strike);

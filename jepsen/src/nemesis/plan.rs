@@ -3,8 +3,8 @@
 //! **Safe targets.** A nemesis that waits for the cluster to serve again leaves a quorum: at most one of
 //! three metadata nodes and two data nodes are harmed at a time. Those that harm more (everything is
 //! killed, the network falls into halves) are only asked to lose nothing and to recover when it is over.
-//! Rot stays where it is, so it has one victim in a whole run, the first data node; nothing else ever
-//! takes the durable bytes of another.
+//! What rots is put right at the end of a strike, unless it was rewritten meanwhile; so rot has one victim in
+//! a whole run, the first data node, and nothing else ever takes the durable bytes of another.
 
 use std::collections::BTreeSet;
 
@@ -31,7 +31,7 @@ pub(crate) struct Plan {
 }
 
 /// Every nemesis.
-pub(crate) const NAMES: [&str; 30] = [
+pub(crate) const NAMES: [&str; 31] = [
     "partition-majority",
     "partition-minority",
     "partition-leader",
@@ -62,6 +62,7 @@ pub(crate) const NAMES: [&str; 30] = [
     "rot-log",
     "clock-jump",
     "rolling-restart",
+    "grow",
 ];
 
 impl Plan {
@@ -82,13 +83,15 @@ impl Plan {
     }
 }
 
-/// Plans a strike of the nemesis of this name; `leader` leads the most index partitions, if that is known.
+/// Plans the strike of the nemesis of this name that comes after `turn` others of its own; `leader` leads the
+/// most index partitions, if that is known. `None` if there is nothing left that it could do.
 pub(crate) fn plan(
     name: &'static str,
     nodes: &Nodes,
     leader: Option<&str>,
+    turn: usize,
     random: &mut StdRng,
-) -> Plan {
+) -> Option<Plan> {
     let leader = leader.map_or_else(|| any(&nodes.meta, random), str::to_owned);
     let (target, begin, end) = match name {
         "partition-majority" => halves(nodes, random),
@@ -142,7 +145,8 @@ pub(crate) fn plan(
             let victim = rotten(nodes).to_owned();
             // Tables, blob files and logs: what holds the shards.
             let flip = flip(&victim, "/disk-0/db/0", 3, random);
-            (victim, vec![flip], Vec::new())
+            let end = exchanged(&victim, json!({ "do": "unflip", "node": victim }));
+            (victim, vec![flip], end)
         }
         "rot-log" => {
             // It is down while its log rots, or else the log would be read too late to matter. A bad disk is
@@ -150,15 +154,16 @@ pub(crate) fn plan(
             let victim = any(&nodes.meta, random);
             let flip = flip(&victim, ".log", 2, random);
             let begin = vec![words("kill", &[&victim]), flip, words("start", &[&victim])];
-            let unflip = json!({ "do": "unflip", "node": victim });
-            let end = vec![words("kill", &[&victim]), unflip, words("start", &[&victim])];
+            let end = exchanged(&victim, json!({ "do": "unflip", "node": victim }));
             (victim, begin, end)
         }
         "clock-jump" => clock_jump(nodes, random),
         "rolling-restart" => rolling_restart(nodes),
+        "grow" => grow(nodes, turn),
         _ => unreachable!("{name} is not in NAMES"),
     };
-    Plan { name, target, begin, end }
+    let plan = Plan { name, target, begin, end };
+    (!plan.begin.is_empty()).then_some(plan)
 }
 
 /// Whose shards rot.
@@ -304,11 +309,24 @@ fn rolling_restart(nodes: &Nodes) -> Strike {
     ("one after the other".to_owned(), nodes.all().iter().flat_map(restart).collect(), Vec::new())
 }
 
+// ---- members
+
+/// A data node joins, and stays.
+fn grow(nodes: &Nodes, turn: usize) -> Strike {
+    let Some(new) = nodes.spare_data.get(turn) else { return Strike::default() };
+    (new.clone(), vec![words("start", &[new])], Vec::new())
+}
+
 // ---- disks and clocks
+
+/// A disk that failed is left alone until its node is started again: its operator has put it right.
+fn exchanged(name: &str, cure: Value) -> Vec<Value> {
+    vec![words("kill", &[name]), cure, words("start", &[name])]
+}
 
 fn disk(name: String, faults: Value) -> Strike {
     let set = |faults: &Value| json!({ "do": "disk", "nodes": [name], "faults": faults });
-    let (begin, end) = (vec![set(&faults)], vec![set(&json!({}))]);
+    let (begin, end) = (vec![set(&faults)], exchanged(&name, set(&json!({}))));
     (format!("{name} {faults}"), begin, end)
 }
 
@@ -348,8 +366,8 @@ mod tests {
     }
 
     fn plans(name: &'static str) -> Vec<Plan> {
-        let of = |seed| plan(name, &nodes(), Some("meta-2"), &mut StdRng::seed_from_u64(seed));
-        (0..50).map(of).collect()
+        let of = |seed| plan(name, &nodes(), Some("meta-2"), 0, &mut StdRng::seed_from_u64(seed));
+        (0..50).map(of).map(|plan| plan.expect("it can do something")).collect()
     }
 
     /// Everybody that a command names, alone or in a list.
@@ -362,9 +380,15 @@ mod tests {
     fn every_name_has_a_plan_and_it_is_repeated_by_its_seed() {
         for name in NAMES {
             let planned = plans(name);
-            assert!(planned.iter().all(|plan| !plan.begin.is_empty()), "{name}");
             assert_eq!(planned, plans(name));
         }
+    }
+
+    #[test]
+    fn a_cluster_grows_by_each_spare_node_once() {
+        let mut random = StdRng::seed_from_u64(1);
+        let grown = |turn| plan("grow", &nodes(), None, turn, &mut random).map(|plan| plan.target);
+        assert_eq!([0, 1].map(grown), [Some("data-7".to_owned()), None]);
     }
 
     /// At most one of three metadata nodes and two of six data nodes of a 4+2 are harmed at a time.

@@ -10,7 +10,7 @@ use aws_sdk_s3::{Client, error::SdkError, primitives::ByteStream};
 use rand::{Rng, rngs::StdRng};
 use tokio::sync::watch;
 
-use super::{Finished, clients, finished};
+use super::{Finished, clients, finished, last};
 use crate::{
     checker::buckets::{self, BucketCall, BucketOperation},
     content::content,
@@ -162,16 +162,15 @@ impl Buckets {
                 _ => None,
             })
             .collect();
-        let mut unanswered = Vec::new();
-        for (key, object) in put {
+        let read = last(put, |(key, object)| async move {
             let gateway = &self.site.gateways[object as usize % self.site.gateways.len()];
-            let last =
-                self.record(self.site.process(), key, BucketCall::Get(object), gateway).await;
-            if last.end == End::Info {
-                unanswered.push(format!("GET of {}/{object}", self.name(key)));
-            }
-            history.push(last);
-        }
+            self.record(self.site.process(), key, BucketCall::Get(object), gateway).await
+        });
+        let read = read.await;
+        let unknown = read.iter().filter(|last| last.end == End::Info);
+        let unanswered =
+            unknown.map(|last| format!("{:?} in {}", last.call, self.name(last.key))).collect();
+        history.extend(read);
         unanswered
     }
 }

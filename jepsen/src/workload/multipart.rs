@@ -18,7 +18,7 @@ use aws_sdk_s3::{
 use rand::Rng;
 use tokio::sync::watch;
 
-use super::{Finished, clients, finished_registers};
+use super::{Finished, clients, finished_registers, last};
 use crate::{
     checker::register,
     content::content,
@@ -71,15 +71,19 @@ pub(crate) async fn run(
     let mut operations = clients(count, |number| client(Arc::clone(&keys), number)).await?;
     healed.wait_for(|healed| *healed).await?;
     let rounds = keys.operations.load(Ordering::Relaxed).div_ceil(ROUND_OPERATIONS);
-    let mut unanswered = Vec::new();
-    for key in 0..rounds * SLOTS {
-        let gateway = &keys.site.gateways[usize::try_from(key)? % keys.site.gateways.len()];
-        let last = keys.record(keys.site.process(), key, Call::Read, gateway).await;
-        if last.outcome == Outcome::Info {
-            unanswered.push(format!("GET of {}/{}", keys.bucket(key), name(key)));
+    let read = last(0..rounds * SLOTS, |key| {
+        let keys = &keys;
+        async move {
+            let gateway = &keys.site.gateways[key as usize % keys.site.gateways.len()];
+            keys.record(keys.site.process(), key, Call::Read, gateway).await
         }
-        operations.push(last);
-    }
+    });
+    let read = read.await;
+    let unknown = read.iter().filter(|last| last.outcome == Outcome::Info);
+    let unanswered = unknown
+        .map(|last| format!("GET of {}/{}", keys.bucket(last.key), name(last.key)))
+        .collect();
+    operations.extend(read);
     operations.sort_by_key(|operation| operation.invoked);
     let history = History(operations);
     let verdict = register::check(&history);

@@ -22,7 +22,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rand::{Rng, rngs::StdRng};
 use tokio::sync::watch;
 
-use super::{Finished, clients, finished_registers};
+use super::{Finished, clients, finished_registers, last};
 use crate::{
     checker::register,
     content::content,
@@ -92,18 +92,20 @@ pub(crate) async fn run_and_finish(
     healed.wait_for(|healed| *healed).await?;
     let keys: std::collections::BTreeSet<u64> =
         operations.iter().map(|operation| operation.key).collect();
-    let mut unanswered = Vec::new();
-    for key in keys {
-        let gateway = usize::try_from(key)? % shared.site.gateways.len();
-        let register = Register::new(&shared, key, &shared.site.gateways[gateway]);
-        let invoked = shared.site.now();
-        let (outcome, _) = register.read().await;
-        if outcome == Outcome::Info {
-            unanswered.push(format!("GET of {}/{}", register.bucket, register.name));
+    let read = last(keys, |key| {
+        let shared = &shared;
+        async move {
+            let gateway = &shared.site.gateways[key as usize % shared.site.gateways.len()];
+            let (process, invoked) = (shared.site.process(), shared.site.now());
+            let (outcome, _) = Register::new(shared, key, gateway).read().await;
+            let ended = shared.site.now();
+            Operation { process, key, call: Call::Read, invoked, ended, outcome }
         }
-        let (process, ended) = (shared.site.process(), shared.site.now());
-        operations.push(Operation { process, key, call: Call::Read, invoked, ended, outcome });
-    }
+    });
+    let read = read.await;
+    let unknown = read.iter().filter(|last| last.outcome == Outcome::Info);
+    let unanswered = unknown.map(|last| format!("GET of register/{}", last.key)).collect();
+    operations.extend(read);
     let history = sorted(operations);
     let verdict = register::check(&history);
     Ok(finished_registers("register", &history, verdict, unanswered))

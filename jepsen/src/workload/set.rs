@@ -10,7 +10,7 @@ use aws_sdk_s3::{Client, primitives::ByteStream};
 use rand::Rng;
 use tokio::sync::watch;
 
-use super::{Finished, clients, finished};
+use super::{Finished, clients, finished, last};
 use crate::{
     checker::set::{self, SetCall, SetOperation},
     content::content,
@@ -50,17 +50,19 @@ pub(crate) async fn run(
     let mut history = clients(count, |number| client(Arc::clone(&sets), number)).await?;
     healed.wait_for(|healed| *healed).await?;
     let rounds = sets.operations.load(Ordering::Relaxed).div_ceil(ROUND_OPERATIONS);
-    let mut unanswered = Vec::new();
-    for key in 0..rounds * SLOTS {
-        let gateway = usize::try_from(key)? % sets.site.gateways.len();
-        let last = sets
-            .record(sets.site.process(), key, SetCall::List, &[&sets.site.gateways[gateway]])
-            .await;
-        if last.end == End::Info {
-            unanswered.push(format!("LIST of {}/{}", sets.bucket(key), prefix(key)));
+    let read = last(0..rounds * SLOTS, |key| {
+        let sets = &sets;
+        async move {
+            let gateway = &sets.site.gateways[key as usize % sets.site.gateways.len()];
+            sets.record(sets.site.process(), key, SetCall::List, &[gateway]).await
         }
-        history.push(last);
-    }
+    });
+    let read = read.await;
+    let unknown = read.iter().filter(|last| last.end == End::Info);
+    let unanswered = unknown
+        .map(|last| format!("LIST of {}/{}", sets.bucket(last.key), prefix(last.key)))
+        .collect();
+    history.extend(read);
     let verdict = set::check(&history);
     let text = edn::lines(&history.iter().map(entry).collect::<Vec<_>>());
     let writes = |call: &SetCall| *call != SetCall::List;

@@ -17,7 +17,7 @@ use aws_sdk_s3::{
 use rand::Rng;
 use tokio::sync::watch;
 
-use super::{Finished, clients, finished};
+use super::{Finished, clients, finished, last};
 use crate::{
     checker::versions::{self, ListCall, ListOperation},
     content::content,
@@ -65,15 +65,19 @@ pub(crate) async fn run(
     let mut history = clients(count, |number| client(Arc::clone(&lists), number)).await?;
     healed.wait_for(|healed| *healed).await?;
     let rounds = lists.operations.load(Ordering::Relaxed).div_ceil(ROUND_OPERATIONS);
-    let mut unanswered = Vec::new();
-    for key in 0..rounds * SLOTS {
-        let gateway = &lists.site.gateways[usize::try_from(key)? % lists.site.gateways.len()];
-        let last = lists.record(lists.site.process(), key, ListCall::Read, gateway).await;
-        if last.end == End::Info {
-            unanswered.push(format!("versions of {}/{}", lists.bucket(key), name(key)));
+    let read = last(0..rounds * SLOTS, |key| {
+        let lists = &lists;
+        async move {
+            let gateway = &lists.site.gateways[key as usize % lists.site.gateways.len()];
+            lists.record(lists.site.process(), key, ListCall::Read, gateway).await
         }
-        history.push(last);
-    }
+    });
+    let read = read.await;
+    let unknown = read.iter().filter(|last| last.end == End::Info);
+    let unanswered = unknown
+        .map(|last| format!("versions of {}/{}", lists.bucket(last.key), name(last.key)))
+        .collect();
+    history.extend(read);
     let verdict = versions::check(&history);
     let text = edn::lines(&history.iter().map(entry).collect::<Vec<_>>());
     let writes = |call: &ListCall| *call != ListCall::Read;
