@@ -36,6 +36,7 @@ PYTEST_FLAGS ?=
 BENCH_ARGS ?=
 RACE_ARGS ?=
 JEPSEN_ARGS ?=
+BUGS ?=
 JEPSEN_SECONDS := $(if $(filter command line,$(origin SECONDS)),$(SECONDS),90)
 CUTS ?= 10
 SEEDS ?= 200
@@ -47,7 +48,7 @@ say = @echo "==> $(1)"
 .PHONY: help
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@echo "Variables: PORTABLE=1 (any x86-64), CARGO_TARGET_DIR, DATA and LISTEN (run), PYTEST_FLAGS, BENCH_ARGS, RACE_ARGS, CUTS, SECONDS, JEPSEN_ARGS, SEEDS, FIRST"
+	@echo "Variables: PORTABLE=1 (any x86-64), CARGO_TARGET_DIR, DATA and LISTEN (run), PYTEST_FLAGS, BENCH_ARGS, RACE_ARGS, CUTS, SECONDS, JEPSEN_ARGS, SEEDS, FIRST, BUGS"
 
 .PHONY: deps
 deps: ## Install the missing Debian packages that the build needs
@@ -158,6 +159,10 @@ harness: build
 .PHONY: jepsen
 jepsen: harness ## Every workload under every nemesis (root; SECONDS=90, JEPSEN_ARGS='--seed 7')
 	@jepsen/run --seconds $(JEPSEN_SECONDS) $(JEPSEN_ARGS)
+
+.PHONY: planted
+planted: harness clients ## Plants known bugs and shows which tests catch each (root; BUGS='skip-log-fsync ...')
+	@tests/planted/run $(BUGS)
 
 .PHONY: soak
 soak: harness ## The long runs: 30 minutes of jepsen, 100 power cuts (root; about an hour)

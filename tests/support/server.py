@@ -20,8 +20,9 @@ def binary() -> Path:
 
 
 def clean_environment(extra: dict[str, str] | None = None) -> dict[str, str]:
-    """The caller's environment without any SHARDLAKE_ setting."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("SHARDLAKE_")}
+    """The caller's environment without any SHARDLAKE_ setting but a planted bug."""
+    ours = {name for name in os.environ if name.startswith("SHARDLAKE_")} - {"SHARDLAKE_PLANT"}
+    kept = {name: value for name, value in os.environ.items() if name not in ours}
     return {**kept, "RUST_BACKTRACE": "1", **(extra or {})}
 
 

@@ -267,7 +267,9 @@ impl MetadataClient {
                     Next::Refresh
                 }
                 Some((group, epoch)) => {
-                    let Some(id) = attempts.pick(self.leader(group)) else {
+                    let anyone = platform::planted("list-from-stale-replica") && !request.changes();
+                    let leader = self.leader(group).filter(|_| !anyone);
+                    let Some(id) = attempts.pick(leader) else {
                         return Err(attempts.over(request.changes()));
                     };
                     let node = known.service(id).expect("one of the known ones").clone();

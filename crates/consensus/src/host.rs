@@ -143,8 +143,8 @@ impl Host {
         let pulse = Pulse::new(group, node, Arc::clone(&rows), Arc::clone(&halted));
         let log = LogStore::of(Arc::clone(&rows), Arc::clone(&self.writer));
         let machine = Machine::new(Arc::clone(&rows), Arc::clone(&self.writer), machine, halted);
-        let pause = self.settings.timings.heartbeat;
-        let network = Network::new(self.me, group, Arc::clone(&self.directory), pause);
+        let timings = self.settings.timings;
+        let network = Network::new(self.me, group, Arc::clone(&self.directory), timings);
         let raft = Raft::new(node.0, Arc::new(config), network, log, machine).await;
         let raft = raft.map_err(|fatal| {
             let reason = pulse.why_stopped(&fatal.to_string());

@@ -24,6 +24,7 @@ mod log;
 mod machine;
 mod metrics;
 mod network;
+mod patience;
 mod proposals;
 mod pulse;
 mod raft_group;

@@ -186,6 +186,10 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             key,
             value: value.into(),
         });
+        if planted("vote-without-fsync") {
+            let written = self.store.write("writing the vote", ops.into());
+            return written.map_err(failure(ErrorSubject::Vote, ErrorVerb::Write));
+        }
         let done = self.writer.submit(ops.into()).await;
         done.map_err(failure(ErrorSubject::Vote, ErrorVerb::Write))
     }
@@ -276,6 +280,7 @@ mod tests {
     use openraft::{CommittedLeaderId, storage::RaftLogStorageExt};
 
     use super::*;
+    use crate::store::MemoryDisk;
 
     const GROUP: GroupId = GroupId(6);
 
@@ -335,6 +340,22 @@ mod tests {
         purge.await.unwrap();
         assert_eq!(reader.get_log_state().await.unwrap().last_purged_log_id, Some(upto));
         assert_eq!(reader.try_get_log_entries(0..5).await.unwrap().len(), 1);
+    }
+
+    /// Who has voted must not vote again in the term, and what was acknowledged to a leader is there.
+    #[tokio::test]
+    async fn votes_and_entries_outlive_a_power_cut() {
+        let disk = MemoryDisk::default();
+        let store = Store::in_memory(disk.clone(), Arc::new(|_: &str| {}));
+        let writer = Arc::new(Writer::start(Arc::clone(&store)).unwrap());
+        let mut log = LogStore::new(GROUP, store, writer);
+        let vote = Vote::new(7, 3);
+        log.save_vote(&vote).await.unwrap();
+        disk.crash(0);
+        assert_eq!(log.read_vote().await.unwrap(), Some(vote));
+        log.blocking_append((0..3).map(entry)).await.unwrap();
+        disk.crash(0);
+        assert_eq!(log.try_get_log_entries(0..3).await.unwrap().len(), 3);
     }
 
     #[tokio::test]

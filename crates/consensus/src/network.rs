@@ -21,13 +21,15 @@ use proto::{
     RpcError, RpcErrorKind,
     raft::{RaftAddress, RaftService},
 };
+use tokio::time::Instant;
 use types::{GroupId, NodeId};
 
 use crate::{
     format::Owner,
     metrics,
+    patience::Patience,
     raft_types::{TypeConfig, Vote},
-    settings::PeerDirectory,
+    settings::{PeerDirectory, RaftTimings},
     snapshot::SnapshotData,
     wire,
 };
@@ -39,11 +41,13 @@ pub(crate) struct Network {
     pub(crate) me: Owner,
     pub(crate) group: GroupId,
     pub(crate) directory: Arc<dyn PeerDirectory>,
-    /// Wait after a failed call.
-    pub(crate) pause: Duration,
+    timings: RaftTimings,
     /// openraft asks for a new client with every read; at most one a member.
-    peers: HashMap<(u64, String), Arc<dyn RaftService>>,
+    peers: HashMap<(u64, String), Known>,
 }
+
+/// The way to a member, and how it answers.
+type Known = (Arc<dyn RaftService>, Arc<Patience>);
 
 /// Members of a group are a handful; above this the cache starts over.
 const PEERS_MAX: usize = 64;
@@ -53,9 +57,9 @@ impl Network {
         me: Owner,
         group: GroupId,
         directory: Arc<dyn PeerDirectory>,
-        pause: Duration,
+        timings: RaftTimings,
     ) -> Self {
-        Self { me, group, directory, pause, peers: HashMap::new() }
+        Self { me, group, directory, timings, peers: HashMap::new() }
     }
 }
 
@@ -67,10 +71,11 @@ impl RaftNetworkFactory<TypeConfig> for Network {
             self.peers.clear();
         }
         let to = NodeId(target);
-        let service = self
-            .peers
-            .entry((target, node.addr.clone()))
-            .or_insert_with(|| self.directory.connect(to, &node.addr));
+        let (service, patience) =
+            self.peers.entry((target, node.addr.clone())).or_insert_with(|| {
+                let service = self.directory.connect(to, &node.addr);
+                (service, Arc::new(Patience::new(&self.timings)))
+            });
         Peer {
             address: RaftAddress {
                 cluster: self.me.cluster,
@@ -80,7 +85,9 @@ impl RaftNetworkFactory<TypeConfig> for Network {
                 to,
             },
             service: Arc::clone(service),
-            pause: self.pause,
+            patience: Arc::clone(patience),
+            // The wait after a failed call.
+            pause: self.timings.heartbeat,
         }
     }
 }
@@ -89,10 +96,27 @@ impl RaftNetworkFactory<TypeConfig> for Network {
 pub(crate) struct Peer {
     address: RaftAddress,
     service: Arc<dyn RaftService>,
+    patience: Arc<Patience>,
     pause: Duration,
 }
 
 impl Peer {
+    /// Sends entries or a heartbeat, unless the peer has not answered for so long that others should
+    /// get a chance to lead it.
+    async fn append(&self, payload: Bytes, limit: Duration) -> Result<Bytes, RpcError> {
+        let began = Instant::now();
+        if self.patience.is_silent(began) {
+            let message = "the peer has not answered for long: it hears nothing for a while";
+            return Err(RpcError::new(RpcErrorKind::Unreachable, message));
+        }
+        let answer = within(limit, self.service.append(self.address, payload)).await;
+        match &answer {
+            Err(error) if error.kind == RpcErrorKind::Deadline => self.patience.unanswered(began),
+            Ok(_) | Err(_) => self.patience.answered(),
+        }
+        answer
+    }
+
     fn failed(&self, error: &RpcError) -> Unreachable {
         let (group, to, kind) = (self.address.group, self.address.to, &error.kind);
         if *kind == RpcErrorKind::Refused {
@@ -119,7 +143,7 @@ impl RaftNetwork<TypeConfig> for Peer {
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<u64>, CallError> {
         let payload = wire::encode(&wire::Append::from(request));
-        let answer = within(option.hard_ttl(), self.service.append(self.address, payload)).await;
+        let answer = self.append(payload, option.hard_ttl()).await;
         let answer = answer.and_then(|answer| wire::decode::<wire::Appended>(&answer));
         if answer.is_err() && planted("ack-before-quorum") {
             return Ok(AppendEntriesResponse::Success);

@@ -184,3 +184,21 @@ async fn a_leader_that_is_cut_off_serves_nothing() {
     assert!(matches!(write, Err(Error::NotLeader { .. })), "{write:?}");
     cluster.stop().await;
 }
+
+/// Found by the one-way partitions of jepsen: a leader whose heartbeats arrived and that heard nobody led for
+/// as long as that lasted, and nothing could be written.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_hears_nobody_is_replaced() {
+    let mut cluster = Cluster::start(3, 3, RaftTimings::for_tests()).await;
+    cluster.put("a", "1").await;
+    let old = cluster.leader().await;
+    let (node, fabric) = (cluster.nodes[old].id, cluster.nodes[0].fabric.clone());
+    fabric.deafen(node);
+    eventually("another leader", || {
+        cluster.nodes.iter().any(|other| other.id != node && other.leads())
+    })
+    .await;
+    let new = (0..3).find(|index| *index != old && cluster.nodes[*index].leads()).unwrap();
+    within("a write", cluster.nodes[new].put("a", "2")).await.unwrap();
+    cluster.stop().await;
+}

@@ -295,7 +295,9 @@ impl MetaService for MetaNode {
         }
         let query: IndexQuery = decode_checked(&query)?;
         self.check_route(group, epoch, query.scope(), None).await?;
-        if !platform::planted("serve-before-barrier") {
+        let lists = matches!(query, IndexQuery::List { .. } | IndexQuery::Versions { .. });
+        let stale = lists && platform::planted("list-from-stale-replica");
+        if !stale && !platform::planted("serve-before-barrier") {
             replica.read_barrier().await.map_err(rpc_error)?;
         }
         read(replica, move |rows| Ok(api::encode(&index::evaluate(rows, &query)?))).await

@@ -68,6 +68,7 @@ impl Clock for AnyClock {
 pub struct Fabric {
     hosts: Mutex<HashMap<NodeId, Arc<Host>>>,
     cut: Mutex<HashSet<NodeId>>,
+    deaf: Mutex<HashSet<NodeId>>,
 }
 
 impl Fabric {
@@ -88,6 +89,20 @@ impl Fabric {
         self.cut.lock().remove(&node);
     }
 
+    /// A node is heard, and hears nothing: neither calls nor answers.
+    pub fn deafen(&self, node: NodeId) {
+        self.deaf.lock().insert(node);
+    }
+
+    /// Whether nothing of a call comes there; or, if `back`, of its answer.
+    async fn heard<T>(&self, address: &RaftAddress, back: bool, answer: T) -> T {
+        let ear = if back { address.from } else { address.to };
+        if self.deaf.lock().contains(&ear) {
+            std::future::pending::<()>().await;
+        }
+        answer
+    }
+
     fn reach(&self, address: &RaftAddress) -> Result<Arc<Host>, RpcError> {
         let cut = self.cut.lock();
         let host = self.hosts.lock().get(&address.to).cloned();
@@ -103,11 +118,15 @@ struct Link(Arc<Fabric>);
 #[async_trait]
 impl RaftService for Link {
     async fn append(&self, address: RaftAddress, payload: Bytes) -> Result<Bytes, RpcError> {
-        self.0.reach(&address)?.append(address, payload).await
+        let host = self.0.heard(&address, false, self.0.reach(&address)).await?;
+        let answer = host.append(address, payload).await;
+        self.0.heard(&address, true, answer).await
     }
 
     async fn vote(&self, address: RaftAddress, payload: Bytes) -> Result<Bytes, RpcError> {
-        self.0.reach(&address)?.vote(address, payload).await
+        let host = self.0.heard(&address, false, self.0.reach(&address)).await?;
+        let answer = host.vote(address, payload).await;
+        self.0.heard(&address, true, answer).await
     }
 
     async fn snapshot(
