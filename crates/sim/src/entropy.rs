@@ -1,4 +1,4 @@
-//! Where all randomness of the process comes from: the seed.
+//! Where all randomness of the process comes from: the seed. And its time: the simulated one.
 //!
 //! The standard library's hash maps, tokio's `select!`, `rand` and `uuid` ask the C library's
 //! `getrandom`, or the kernel through its `syscall`. This program has functions of these names, which
@@ -6,23 +6,35 @@
 //! seed is set they ask the kernel, as the originals do; then the answer comes from a generator. That
 //! leaves neither hash seeds nor identifiers nor election timers to chance, without a flag that would
 //! rebuild every dependency.
+//!
+//! The same is done for `clock_gettime`: libraries that ask the standard library for the time, not
+//! tokio (h2 forgets the streams that it has reset after a second), get simulated time.
 
-#![allow(unsafe_code, reason = "two C functions are replaced; each block has its proof")]
+#![allow(unsafe_code, reason = "three C functions are replaced; each block has its proof")]
 
 use std::{
     arch::asm,
-    ffi::{c_long, c_uint, c_void},
+    ffi::{c_int, c_long, c_uint, c_void},
     ptr,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 static SEEDED: AtomicBool = AtomicBool::new(false);
 static STATE: AtomicU64 = AtomicU64::new(0);
+static NOW_US: AtomicU64 = AtomicU64::new(0);
+
+/// Where the simulated clocks of the C library begin, in seconds.
+const CLOCK_START_S: i64 = 1_800_000_000;
 
 /// From now on all randomness of this process follows from `seed`.
 pub fn seed(seed: u64) {
     STATE.store(seed, Ordering::SeqCst);
     SEEDED.store(true, Ordering::SeqCst);
+}
+
+/// Once a seed is set: what time it is, in microseconds since the beginning.
+pub fn set_time_us(us: u64) {
+    NOW_US.store(us, Ordering::SeqCst);
 }
 
 /// The next number: SplitMix64, whose state may be advanced by anybody at any time.
@@ -87,6 +99,27 @@ pub unsafe extern "C" fn syscall(
     }
     // SAFETY: the caller vouches for the arguments.
     unsafe { enter(number, [a, b, c, d, e, f]) }
+}
+
+/// The C library's `clock_gettime`, replaced: every clock shows simulated time.
+///
+/// # Safety
+/// As of the original: `time` is valid for writes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, time: *mut libc::timespec) -> c_int {
+    if !SEEDED.load(Ordering::SeqCst) {
+        let time = time.expose_provenance().cast_signed() as c_long;
+        // SAFETY: the arguments are those of the system call, and the caller vouches for them.
+        let done =
+            unsafe { enter(libc::SYS_clock_gettime, [c_long::from(clock), time, 0, 0, 0, 0]) };
+        return if done == 0 { 0 } else { -1 };
+    }
+    let us = NOW_US.load(Ordering::SeqCst).cast_signed();
+    let now =
+        libc::timespec { tv_sec: CLOCK_START_S + us / 1_000_000, tv_nsec: us % 1_000_000 * 1000 };
+    // SAFETY: the caller vouches that it may be written.
+    unsafe { time.write(now) };
+    0
 }
 
 /// Enters the kernel. An error is -1 and `errno`.

@@ -29,6 +29,7 @@ impl Time {
     /// A tick begins.
     pub fn set_us(&self, us: u64) {
         self.0.store(us, Ordering::Relaxed);
+        crate::entropy::set_time_us(us);
     }
 }
 
