@@ -248,12 +248,19 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn truncate(&mut self, log_id: LogId) -> Result<(), StorageError> {
         // One batch, so there is no order in which a hole could appear.
-        let first = log_id.index + u64::from(planted("misorder-truncate"));
         let op = Op::DeleteRange {
             family: keys::LOG,
-            from: keys::log(self.group, first).to_vec(),
+            from: keys::log(self.group, log_id.index).to_vec(),
             to: keys::log_end(self.group),
         };
+        if planted("misorder-truncate") {
+            let writer = Arc::clone(&self.writer);
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                writer.submit(vec![op]).await
+            });
+            return Ok(());
+        }
         let done = self.writer.submit(vec![op]).await;
         done.map_err(failure(ErrorSubject::Log(log_id), ErrorVerb::Delete))
     }
