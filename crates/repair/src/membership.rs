@@ -78,8 +78,9 @@ pub async fn remove_node(metadata: &dyn Metadata, node: NodeId) -> Result<(), Me
     .await
 }
 
-/// Puts `new` in the place of `old` in every group, at once. `old` is out from then on; while it answers,
-/// its shards are copied from it, else they are computed from others.
+/// Puts `new` in the place of `old`, at once, and `old` is out; while it answers, its shards are copied from
+/// it, else they are computed from others. Where `new` has another rank of a group already, the rank of
+/// `old` moves to some other disk, and `old` is out after that.
 pub async fn replace_disk(
     metadata: &dyn Metadata,
     domain: Domain,

@@ -12,6 +12,8 @@
 //! shards before it forgets a blob, so a shard that it could not see yet belongs to a blob that is
 //! referenced no more ([`Mender::settle`]).
 
+pub(crate) mod carry;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use cluster::ShardError;
@@ -237,8 +239,6 @@ impl Mender {
                 Some(chunk) => chunk.clone(),
                 None => self.chunk(work, stripe).await?,
             };
-            let bytes = chunk.bytes.len() as u64;
-            work.pace.enter(work.disk, bytes).await;
             let put = PutChunks {
                 shard: work.shard,
                 intent: work.lack.intent.clone(),
@@ -246,11 +246,19 @@ impl Mender {
                 chunks: vec![chunk],
                 seal: stripe + 1 == stripes,
             };
-            self.objects.shards().put(work.disk, put).await?;
-            work.pace.wrote(bytes);
-            metrics::done(NAME, "written_bytes", bytes);
+            self.put(work.disk, put, work.pace).await?;
         }
         Ok(())
+    }
+
+    /// Writes chunks when it is the disk's turn; their bytes.
+    async fn put(&self, disk: DiskId, put: PutChunks, pace: &Pace) -> Result<u64, Error> {
+        let bytes = put.chunks.iter().map(|chunk| chunk.bytes.len() as u64).sum();
+        pace.enter(disk, bytes).await;
+        self.objects.shards().put(disk, put).await?;
+        pace.wrote(bytes);
+        metrics::done(NAME, "written_bytes", bytes);
+        Ok(bytes)
     }
 
     /// A chunk of the rank, not read from its member: a copy, or computed from `k` others.

@@ -174,7 +174,10 @@ impl Rebalancer {
             }
             let places = planning::places(map, class, |disk| planning::takes(map, disk));
             let plan = placement::rebalance(&places, &loads, self.domain(), false);
-            stuck.extend(plan.stuck);
+            // Planned work waits for the moves of its group: what has no place to go may have one then.
+            let is_final =
+                |it: &Stuck| why == Away::Lost || map.groups[&it.group].former.is_empty();
+            stuck.extend(plan.stuck.into_iter().filter(is_final));
             let margins: BTreeMap<PgId, i64> =
                 loads.iter().map(|load| (load.id, load.margin)).collect();
             found.extend(plan.moves.into_iter().map(|it| (margins[&it.group], it)));

@@ -54,7 +54,9 @@ pub struct Settings {
     /// How long a cluster that looks uneven, and was found to be as even as it can be, is not measured
     /// again: one hour.
     pub measure_interval_ms: u64,
-    /// Groups of which a rank may move at a time because disks are emptied or evened out.
+    /// Groups of which a rank may move at a time because disks are emptied or evened out. They cost
+    /// no redundancy, and `heal_groups` of them take bandwidth; but what was begun is not planned
+    /// anew when the next disk comes.
     pub moves_max: usize,
     /// How often the worker looks whether profiles of storage classes have changed.
     pub reencode_interval_ms: u64,
@@ -89,7 +91,7 @@ impl Default for Settings {
             endangered_grace_ms: 30 * 1000,
             rebalance_interval_ms: 1000,
             measure_interval_ms: 3600 * 1000,
-            moves_max: 4,
+            moves_max: 16,
             reencode_interval_ms: 10 * 1000,
             reencode_settle_ms: 7 * 3600 * 1000,
             throttle_percent: 100,

@@ -90,9 +90,10 @@ pub enum RootCommand {
         /// The new member. May be a former one of the same rank, which is none then.
         to: DiskId,
     },
-    /// Moves every rank of a disk to another one, as [`RootCommand::MoveMember`] does, and takes the
-    /// disk out: all or nothing. Answer: `Done`, also if it is out and has no rank; `Refused` if the
-    /// map has changed since, or if any of the moves would be.
+    /// Moves the ranks of a disk to another one, as [`RootCommand::MoveMember`] does, and takes the
+    /// disk out: all or nothing. Groups of which the new disk has, or may still hold, another rank
+    /// keep the old one; it is `Draining` then. Answer: `Done`, also if it is out and has no rank;
+    /// `Refused` if the map has changed since, or if any of the moves would be.
     ReplaceDisk {
         /// The disk that goes.
         old: DiskId,

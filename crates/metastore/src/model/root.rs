@@ -181,15 +181,22 @@ impl RootModel {
                 if groups.is_empty() && old_state == DiskState::Out {
                     return A::Done;
                 }
-                if self.epoch != epoch.0
-                    || new_state != DiskState::In
-                    || old == new
-                    || !groups.iter().all(|(rank, group)| can_move(group, *rank, *new))
-                {
+                if self.epoch != epoch.0 || new_state != DiskState::In || old == new {
                     return no();
                 }
+                // Groups of which the new disk may hold another rank are left to the planner.
+                let all = groups.len();
+                groups.retain(|(rank, group)| {
+                    let former = Former { rank: *rank, disk: *new };
+                    !group.names(*new) || group.former.contains(&former)
+                });
+                if !groups.iter().all(|(rank, group)| can_move(group, *rank, *new)) {
+                    return no();
+                }
+                let is_all = groups.len() == all;
                 groups.iter_mut().for_each(|(rank, group)| move_rank(group, *rank, *new));
-                self.disks.entry(*old).and_modify(|disk| disk.state = DiskState::Out);
+                let state = if is_all { DiskState::Out } else { DiskState::Draining };
+                self.disks.entry(*old).and_modify(|disk| disk.state = state);
                 A::Done
             }
             C::EndMove { group, epoch, rank, disk } => {

@@ -110,11 +110,16 @@ impl Apply<'_> {
         if new_row.state != DiskState::In || old == new {
             return refused(format!("disk {new} takes no part in placement"));
         }
+        let mut state = DiskState::Out;
         let mut replaced = Vec::with_capacity(groups.len());
         for group in groups {
             let rank = group.disks.iter().position(|disk| *disk == old);
             let rank = rank.and_then(|rank| u8::try_from(rank).ok());
             let rank = rank.expect("the group has the disk, and a group has at most 32");
+            if has_another_rank(&group, rank, new) {
+                state = DiskState::Draining;
+                continue;
+            }
             match moved(group, rank, new) {
                 Ok(row) => replaced.push(row),
                 Err(reason) => return refused(reason),
@@ -123,7 +128,7 @@ impl Apply<'_> {
         for row in replaced {
             rows::put(self.rows, &keys::group(row.id), &row);
         }
-        rows::put(self.rows, &keys::disk(old), &Disk { state: DiskState::Out, ..old_row });
+        rows::put(self.rows, &keys::disk(old), &Disk { state, ..old_row });
         self.raise_epoch()?;
         Ok(RootAnswer::Done)
     }
@@ -210,6 +215,12 @@ impl Apply<'_> {
         self.raise_epoch()?;
         Ok(RootAnswer::Done)
     }
+}
+
+/// Whether a disk may hold shards of another rank of the group than this one.
+fn has_another_rank(row: &PlacementGroup, rank: u8, disk: DiskId) -> bool {
+    row.disks.contains(&disk)
+        || row.former.iter().any(|former| former.disk == disk && former.rank != rank)
 }
 
 /// The group with another member of a rank, or why it cannot have it.

@@ -12,7 +12,7 @@ use types::{BlobId, BlobRef, DiskId, Epoch, Former, PlacementGroup, ShardId, Wri
 use crate::{
     Error,
     care::Care,
-    mend::{Lack, Mended, shard_bytes},
+    mend::{Lack, Mended, carry::Parcel, shard_bytes},
     pace::Pace,
     scan::{self, AtMember, Findings, Holding, Page, Seen},
     word,
@@ -156,7 +156,7 @@ pub(crate) async fn page(
     let mut tally = Tally { blobs: merged.holdings.len() as u64, ..Tally::default() };
     let cases = cases(care, group, merged.holdings, &silent).await?;
     let outcomes: Vec<(BlobId, Outcome)> = stream::iter(cases)
-        .map(|case| async move { (case.holding.blob, treat(care, &case, pace).await) })
+        .map(|case| async move { (case.holding.blob, treat(care, group, &case, pace).await) })
         .buffer_unordered(BLOBS_AT_ONCE)
         .collect()
         .await;
@@ -221,9 +221,7 @@ async fn cases(
     Ok(found.into_iter().zip(references).map(case).collect())
 }
 
-async fn treat(care: &Care, case: &Case, pace: &Pace) -> Outcome {
-    let elsewhere: Vec<Seen> =
-        case.findings.former.iter().chain(&case.findings.strays).copied().collect();
+async fn treat(care: &Care, group: &PlacementGroup, case: &Case, pace: &Pace) -> Outcome {
     let mut outcome = Outcome {
         mended: Vec::new(),
         spare: Vec::new(),
@@ -238,9 +236,50 @@ async fn treat(care: &Care, case: &Case, pace: &Pace) -> Outcome {
             outcome.spare.clone_from(&case.holding.seen);
         }
         // It may still commit, or be read.
-        Reference::Unreferenced | Reference::Undecided => outcome.kept = elsewhere,
+        Reference::Unreferenced | Reference::Undecided => {
+            outcome.kept.clone_from(&case.findings.strays);
+            bring(care, group, case, pace, &mut outcome).await;
+        }
     }
     outcome
+}
+
+/// Brings the members what their former disks have of a blob that is not referenced: garbage waits for
+/// its grace, a write that was given up for its deadline, and a move shall wait for neither. What
+/// was not sealed yet stays, since its writer may go on with it there.
+async fn bring(
+    care: &Care,
+    group: &PlacementGroup,
+    case: &Case,
+    pace: &Pace,
+    outcome: &mut Outcome,
+) {
+    let Case { holding, findings, .. } = case;
+    for seen in &findings.former {
+        let rank = usize::from(seen.rank);
+        let (Some(stripes), Some(to)) = (seen.stripes, group.disks.get(rank).copied()) else {
+            outcome.kept.push(*seen);
+            continue;
+        };
+        let shard = ShardId { blob: holding.blob, rank: seen.rank };
+        let parcel = Parcel { shard, stripes, intent: &holding.intent, from: seen.disk, to };
+        match care.mender.carry(parcel, pace).await {
+            Ok(bytes) => {
+                outcome.tally.written += u64::from(bytes > 0);
+                outcome.tally.found += u64::from(bytes == 0);
+                outcome.tally.bytes += bytes;
+                // If it has been committed since, it is confirmed. If not, it stays all the same.
+                let carried = Mended { shard, disk: to, is_new: false };
+                outcome.mended.push((carried, holding.intent.clone()));
+                outcome.spare.push(*seen);
+            }
+            Err(error) => {
+                tracing::debug!(?shard, disk = %seen.disk, %error, "a shard cannot be carried now");
+                outcome.tally.fail(&error);
+                outcome.kept.push(*seen);
+            }
+        }
+    }
 }
 
 /// Gives each member of a referenced blob what it lacks. What is elsewhere is spare once the shard

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use metastore::controller::site;
 use placement::{DiskSite, Domain, Rule, rebalance};
 use types::{
-    ClusterMap, Disk, DiskClass, DiskId, DiskState, ErasurePolicy, NodeId, PlacementGroup, Role,
+    ClusterMap, Disk, DiskClass, DiskId, DiskState, ErasurePolicy, NodeId, PgId, PlacementGroup,
+    Role,
 };
 
 use super::error::{Away, Refusal};
@@ -45,7 +46,7 @@ pub fn drain(map: &ClusterMap, domain: Domain, disks: &BTreeSet<DiskId>) -> Resu
         others_are_there(map, group, disks)?;
     }
     for class in classes {
-        substitutes_exist(map, domain, class, disks)?;
+        substitutes_exist(map, domain, class, disks, None)?;
     }
     Ok(())
 }
@@ -75,7 +76,8 @@ pub fn remove_node(map: &ClusterMap, node: NodeId) -> Result<Vec<DiskId>, Refusa
     Ok(disks)
 }
 
-/// Whether `new` may take the place of `old` in every group; true if it has already.
+/// Whether `new` may take the place of `old`; true if it has already. Groups that it serves with another
+/// rank, since it was evened out to, give the rank of `old` to some other disk.
 pub fn replace_disk(
     map: &ClusterMap,
     domain: Domain,
@@ -108,6 +110,12 @@ pub fn replace_disk(
         return Err(Refusal::TooSmall { old, new, used_bytes: used(old), room_bytes });
     }
     let leaving = BTreeSet::from([old]);
+    let (served, groups): (Vec<_>, Vec<_>) =
+        groups.into_iter().partition(|group| serves_otherwise(group, old, new));
+    if !served.is_empty() {
+        let served = served.iter().map(|group| group.id).collect();
+        substitutes_exist(map, domain, old_disk.class, &leaving, Some(&served))?;
+    }
     for group in groups {
         if group.former.len() >= PlacementGroup::FORMER_MAX {
             return Err(Refusal::TooManyMoves(group.id));
@@ -116,6 +124,14 @@ pub fn replace_disk(
         fits(map, domain, group, old, new_disk)?;
     }
     Ok(false)
+}
+
+/// Whether `new` is, or was, another rank's disk than `old` in the group.
+fn serves_otherwise(group: &PlacementGroup, old: DiskId, new: DiskId) -> bool {
+    let is_rank_of_old =
+        |rank: u8| group.disks.get(usize::from(rank)).is_some_and(|disk| *disk == old);
+    group.disks.contains(&new)
+        || group.former.iter().any(|former| former.disk == new && !is_rank_of_old(former.rank))
 }
 
 /// The disks of a class that would be left.
@@ -203,19 +219,27 @@ fn others_are_there(
     Ok(())
 }
 
-/// Each rank has a disk to which it can go.
+/// Each rank has a disk to which it can go, in these groups or all, once the moves that are under way have
+/// ended.
 fn substitutes_exist(
     map: &ClusterMap,
     domain: Domain,
     class: DiskClass,
     going: &BTreeSet<DiskId>,
+    groups: Option<&BTreeSet<PgId>>,
 ) -> Result<(), Refusal> {
     let places = places(map, class, |disk| takes(map, disk) && !going.contains(&disk.id));
     let leaving = |group: &PlacementGroup| {
         let ranks = (0u8..).zip(&group.disks).filter(|(_, disk)| going.contains(disk));
         ranks.map(|(rank, _)| rank).collect()
     };
-    let loads = loads(map, class, &estimated_bytes(map), leaving);
+    let mut loads = loads(map, class, &estimated_bytes(map), leaving);
+    for load in &mut loads {
+        load.former.clear();
+        if groups.is_some_and(|groups| !groups.contains(&load.id)) {
+            load.leaving.clear();
+        }
+    }
     match rebalance(&places, &loads, domain, false).stuck.into_iter().next() {
         None => Ok(()),
         Some(stuck) => {
@@ -233,9 +257,6 @@ fn fits(
     new: &Disk,
 ) -> Result<(), Refusal> {
     let breaks = |domain| Err(Refusal::BreaksRule { old, new: new.id, group: group.id, domain });
-    if group.names(new.id) {
-        return breaks(Domain::Disk);
-    }
     let all = sites(map, &left(map, new.class, &BTreeSet::from([old])));
     let rule = match Rule::of(&all, group.policy, domain) {
         Ok(rule) => rule,

@@ -343,45 +343,65 @@ async fn progress_is_told_in_bytes() {
     assert_eq!(lake.whole().await, Ok(200));
 }
 
-/// What dies while it moves is collected wherever it is, and its row does not go before.
+/// What died before it was moved goes along, so that the move ends and readers that opened it go on; it is
+/// collected where it is then, and its row does not go before.
 #[tokio::test]
-async fn garbage_on_former_disks_is_collected() {
+async fn garbage_on_former_disks_goes_along_and_is_collected() {
     let lake = Lake::new(8, 1).await;
     lake.fill("key", &SIZES).await;
     let group = lake.only_group();
-    let old = group.disks[2];
-    lake.move_rank(group.id, 2, lake.spare(group.id)).await;
+    let (old, new) = (group.disks[2], lake.spare(group.id));
+    let count = lake.cluster.stored(old).await.len();
+    lake.move_rank(group.id, 2, new).await;
     for number in 0..3 {
         delete(&lake.objects, &format!("key-{number}")).await.expect("deleted");
     }
-    // Readers that opened them before go on: not even the healer removes what they need.
-    drain(&mut lake.healer()).await;
-    assert_eq!(lake.cluster.stored(old).await.len(), 3);
-    assert_eq!(lake.group(group.id).former.len(), 1);
+    let mut healer = lake.healer();
+    drain(&mut healer).await;
+    assert_eq!(lake.group(group.id).former, [], "{}", healer.status().1);
+    assert_eq!(lake.cluster.stored(old).await, []);
+    assert_eq!(lake.cluster.stored(new).await.len(), count);
 
     lake.cluster.clock().advance(DAYS_MS);
-    lake.cluster.take_down(old);
+    lake.cluster.take_down(new);
     let mut collector = lake.collector();
     drain(&mut collector).await;
     assert_eq!(collector.status().0, 0, "{}", collector.status().1);
     assert!(collector.status().1.contains("3 wait"), "{}", collector.status().1);
-    lake.cluster.bring_up(old);
+    lake.cluster.bring_up(new);
     drain(&mut collector).await;
-    assert_eq!((collector.status().0, lake.cluster.stored(old).await.len()), (3, 0));
-    drain(&mut lake.healer()).await;
+    assert_eq!((collector.status().0, lake.cluster.stored(new).await.len()), (3, count - 3));
     assert_eq!(lake.whole().await, Ok(2));
 }
 
-/// Nobody collects it: a write that broke off left a shard on the former disk only. The healer asks
-/// the index, waits until the write can no longer commit, and lets readers their grace.
+/// Every stripe of a shard that is carried is read where it comes from; one that cannot be read keeps it
+/// there, and the move open.
 #[tokio::test]
-async fn what_no_commit_followed_does_not_keep_a_move_open_for_ever() {
+async fn garbage_that_cannot_be_read_stays_until_it_is_collected() {
     let lake = Lake::new(8, 1).await;
     lake.fill("key", &SIZES).await;
     let group = lake.only_group();
-    let old = group.disks[2];
-    // As a write of which the commit never came.
-    let copy = lake.cluster.stored(old).await.remove(0);
+    let (old, new) = (group.disks[2], lake.spare(group.id));
+    lake.move_rank(group.id, 2, new).await;
+    delete(&lake.objects, "key-3").await.expect("deleted");
+    // Of several stripes: the first of them is carried before the last is found to be bad.
+    let stored = lake.cluster.stored(old).await;
+    let largest = stored.iter().max_by_key(|entry| entry.stripes).expect("some").clone();
+    let last = largest.stripes.expect("sealed") - 1;
+    assert!(lake.cluster.store(old).flip_bit(largest.shard, last, 77));
+    let mut healer = lake.healer();
+    drain(&mut healer).await;
+    assert_eq!(lake.cluster.stored(old).await.len(), 1);
+    assert_eq!(lake.group(group.id).former.len(), 1, "{}", healer.status().1);
+    lake.cluster.clock().advance(DAYS_MS);
+    drain(&mut lake.collector()).await;
+    drain(&mut healer).await;
+    assert_eq!(lake.whole().await, Ok(4), "{}", healer.status().1);
+}
+
+/// Puts a shard of rank 2 on a disk, as a write does of which the commit never comes.
+async fn put_without_commit(lake: &Lake, disk: types::DiskId, seal: bool) -> ShardId {
+    let copy = lake.cluster.stored(disk).await.remove(0);
     let mut id = *copy.shard.blob.as_bytes();
     id[15] ^= 1;
     let shard = ShardId { blob: types::BlobId::from_bytes(id), rank: 2 };
@@ -394,9 +414,42 @@ async fn what_no_commit_followed_does_not_keep_a_move_open_for_ever() {
             digest: types::ChunkDigest::of(shard, 0, b"lost"),
             bytes: Bytes::from_static(b"lost"),
         }],
-        seal: true,
+        seal,
     };
-    cluster::Shards::put(&*lake.cluster, old, put).await.expect("up");
+    cluster::Shards::put(&*lake.cluster, disk, put).await.expect("up");
+    shard
+}
+
+/// A write that is sealed and not committed yet goes along with its group; what never is committed is
+/// swept where it came to.
+#[tokio::test]
+async fn what_may_still_commit_goes_along() {
+    let lake = Lake::new(8, 1).await;
+    lake.fill("key", &SIZES).await;
+    let group = lake.only_group();
+    let (old, new) = (group.disks[2], lake.spare(group.id));
+    let shard = put_without_commit(&lake, old, true).await;
+    lake.move_rank(group.id, 2, new).await;
+    let mut healer = lake.healer();
+    drain(&mut healer).await;
+    assert_eq!(lake.cluster.stored(old).await, []);
+    assert!(lake.cluster.stored(new).await.iter().any(|entry| entry.shard == shard));
+    assert_eq!(lake.group(group.id).former, [], "{}", healer.status().1);
+    lake.cluster.clock().advance(DAYS_MS);
+    drain(&mut lake.sweeper()).await;
+    assert_eq!(lake.whole().await, Ok(5));
+}
+
+/// Nobody collects it, and its writer may go on with it where it is: a write that broke off left the
+/// beginning of a shard on the former disk only. The healer asks the index, waits until the write can
+/// no longer commit, and lets readers their grace.
+#[tokio::test]
+async fn what_was_never_sealed_does_not_keep_a_move_open_for_ever() {
+    let lake = Lake::new(8, 1).await;
+    lake.fill("key", &SIZES).await;
+    let group = lake.only_group();
+    let old = group.disks[2];
+    put_without_commit(&lake, old, false).await;
     lake.move_rank(group.id, 2, lake.spare(group.id)).await;
     let mut healer = lake.healer();
     drain(&mut healer).await;

@@ -212,7 +212,7 @@ async fn six_nodes_become_nine_and_six_again() {
     let copied = cluster.copied;
     assert!(copied >= share * 9 / 10 && copied <= share * 21 / 20, "{copied} for {share}");
     assert!(cluster.skew(&grown).await < 0.05, "{:?}", cluster.used().await);
-    assert_eq!(cluster.moving_max, 4, "few groups move at a time");
+    assert_eq!(cluster.moving_max, Settings::default().moves_max, "not all groups move at a time");
     cluster.check_rule();
     cluster.check().await;
     let round = cluster.worker.progress().last_round.expect("a round has ended");
@@ -283,6 +283,26 @@ async fn a_disk_is_replaced_by_one_command() {
     cluster.check().await;
     cluster.settle().await;
     assert_eq!((cluster.copied, cluster.used().await[&new]), (held, held));
+    cluster.check().await;
+    membership::remove_disk(&*cluster.memory, old).await.expect("it is empty");
+}
+
+/// The new disk has been given ranks of the same groups before: what it cannot take goes to others, and
+/// the old one is out when it is empty.
+#[tokio::test]
+async fn a_disk_is_replaced_by_one_that_has_ranks_already() {
+    let mut cluster = Cluster::new("rs-4-2", 6).await;
+    cluster.fill(60).await;
+    let old = cluster.memory.disks()[2];
+    let new = cluster.memory.add_data_node();
+    cluster.settle().await;
+    let served = cluster.ranks_of(new);
+    assert!(served > 0, "evened out");
+    membership::replace_disk(&*cluster.memory, Domain::Node, old, new).await.expect("it fits");
+    assert_eq!(cluster.state(old), DiskState::Draining);
+    assert!(cluster.ranks_of(new) > served);
+    cluster.settle().await;
+    assert_eq!((cluster.state(old), cluster.ranks_of(old)), (DiskState::Out, 0));
     cluster.check().await;
     membership::remove_disk(&*cluster.memory, old).await.expect("it is empty");
 }

@@ -197,3 +197,24 @@ fn a_new_disk_takes_the_place_of_an_old_one() {
     }
     assert_eq!(replace(&map), Ok(true));
 }
+
+/// A new disk is given ranks at once. While they are on their way, and after, a disk may go or be replaced:
+/// what the new one cannot take moves elsewhere.
+#[test]
+fn ranks_that_a_new_disk_was_given_are_no_obstacle() {
+    let (old, new, given) = (DiskId(1), DiskId(7), DiskId(2));
+    let mut map = cluster(6, 1);
+    add(&mut map, 7, 7, 1);
+    let group = map.groups.values_mut().next().expect("eight");
+    let rank = group.disks.iter().position(|disk| *disk == given).expect("in all groups");
+    group.disks[rank] = new;
+    group.former.push(Former { rank: u8::try_from(rank).expect("of six"), disk: given });
+    assert_eq!(drained(&map, &[1]), Ok(()));
+    assert_eq!(replace_disk(&map, Domain::Node, old, new), Ok(false));
+    map.groups.values_mut().for_each(|group| group.former.clear());
+    assert_eq!(replace_disk(&map, Domain::Node, old, new), Ok(false));
+
+    // Nobody is left who could take that one rank.
+    set(&mut map, given.0, DiskState::Out);
+    text(replace_disk(&map, Domain::Node, old, new), &["no other disk can take", "group"]);
+}
