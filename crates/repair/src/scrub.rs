@@ -202,7 +202,11 @@ impl Scrubber {
                 return self.begin_round(now).await;
             }
         }
-        if cursor.compared.is_none_or(|compared| now.since(compared) >= interval) {
+        // One after the other: where it takes longer than the interval, the next begins when it has
+        // ended. Begun anew it would never come to the last groups, nor the round to its end.
+        if cursor.at.is_none()
+            && cursor.compared.is_none_or(|compared| now.since(compared) >= interval)
+        {
             cursor.compared = Some(now);
             cursor.at = Some(Position::BEGINNING);
         }

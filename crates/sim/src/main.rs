@@ -69,26 +69,42 @@ struct Arguments {
     planted: Option<String>,
 }
 
-/// The number after `--seed`, without anything that would ask for randomness.
-fn seed_argument() -> Option<u64> {
+/// What an option is given, without anything that would ask for randomness.
+fn argument(name: &str) -> Option<String> {
     let mut arguments = std::env::args();
-    arguments.find(|argument| argument == "--seed")?;
-    arguments.next()?.parse().ok()
+    loop {
+        let argument = arguments.next()?;
+        match argument.strip_prefix(name) {
+            Some("") => return arguments.next(),
+            Some(rest) if rest.starts_with('=') => return Some(rest[1..].to_owned()),
+            _ => {}
+        }
+    }
 }
 
-fn main() -> ExitCode {
-    // Before anything else: the first hash map decides the hashes of this thread.
-    if let Some(seed) = seed_argument() {
-        entropy::seed(seed);
-    }
-    let arguments = Arguments::parse();
-    if let Some(filter) = &arguments.log {
+/// Logs the nodes' events by this filter. Each hash map that a thread makes shifts the hashes of all
+/// that it makes later, so the maps of the logs are made by another thread, and before there is a
+/// seed: a run is the same with and without them.
+fn log(filter: String) {
+    let start = move || {
         tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_writer(std::io::stderr)
             .without_time()
             .init();
+    };
+    std::thread::spawn(start).join().expect("logs are begun once");
+}
+
+fn main() -> ExitCode {
+    if let Some(filter) = argument("--log") {
+        log(filter);
     }
+    // Before anything else: the first hash map decides the hashes of this thread.
+    if let Some(seed) = argument("--seed").and_then(|seed| seed.parse().ok()) {
+        entropy::seed(seed);
+    }
+    let arguments = Arguments::parse();
     match arguments.seed {
         Some(seed) => one(seed, &arguments),
         None => match many(&arguments) {

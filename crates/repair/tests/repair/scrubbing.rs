@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use cluster::{DiskFault, Shards};
 use platform::Clock;
-use proto::shards::PutChunks;
+use proto::shards::{PutChunks, ShardEntry};
 use repair::{Scrubber, Step, Worker, scrub};
-use types::{DiskId, ShardId, UnixMillis};
+use types::{DiskId, PlacementGroup, ShardId, UnixMillis};
 
 use crate::{
     drain,
@@ -153,6 +153,43 @@ async fn a_disk_is_read_over_the_whole_period() {
         assert!(days <= 29, "it is found in the next period");
     }
     assert_eq!(lake.whole().await, Ok(5));
+}
+
+/// The inventories cannot be compared within the time between two comparisons: each comes to its
+/// last group all the same, and the round to its end, so that every byte is read again.
+#[tokio::test]
+async fn a_comparison_may_take_longer_than_the_time_between_two() {
+    let mut lake = Lake::new(8, 8).await;
+    lake.settings.scrub_inventory_ms = 10_000;
+    lake.settings.scrub_period_ms = 20_000;
+    let sizes = [5000; 80];
+    lake.fill("key", &sizes).await;
+    let groups: Vec<PlacementGroup> = lake.map().groups.values().cloned().collect();
+    assert!(groups.len() > 4, "{}", groups.len());
+    let last = groups.last().expect("there are some");
+    let mut scrubber = lake.scrubber();
+    let mut steps = 0;
+    // Each step takes 3 s, so that a comparison is at its fourth group when the next is due.
+    let mut step = async || {
+        lake.cluster.clock().advance(3000);
+        scrubber.work().await.expect("a step");
+        steps += 1;
+        steps
+    };
+    while step().await < 6 {}
+    // The disks of the round have been read, but for the next one.
+    let of_last = |entry: &ShardEntry| entry.shard.blob.group() == last.id;
+    let lost = lake.cluster.stored(last.disks[0]).await.into_iter().find(of_last);
+    let lost = lost.expect("every group has some").shard;
+    lake.cluster.delete(last.disks[0], vec![lost]).await.expect("up");
+    let rotten = lake.cluster.stored(last.disks[1]).await.into_iter().rfind(of_last);
+    lake.flip(last.disks[1], rotten.expect("every group has some").shard, 0);
+    // A step a group and a disk.
+    let comparison = groups.len() + lake.cluster.disks().len();
+    while step().await < 4 * comparison {}
+    assert_eq!(lake.whole().await, Ok(sizes.len()), "{}", scrubber.status().1);
+    let again = lake.cluster.stored(last.disks[1]).await.into_iter().rfind(of_last).expect("again");
+    assert!(lake.cluster.read(last.disks[1], again.shard, 0).await.is_ok());
 }
 
 /// More is bad than can be replaced now: three ranks are away. The disk waits, nothing is dropped,
