@@ -12,7 +12,9 @@
 //!
 //! Nothing is evened out while all disks are within [`BEGIN_PER_CENT`] of the mean; once begun, it goes
 //! on until two disks between which something could move differ by [`END_PER_CENT`] of it. The gap keeps
-//! a cluster that has just been balanced from being balanced for ever.
+//! a cluster that has just been balanced from being balanced for ever. Of the ranks that could move, the
+//! one is chosen with which disks come to have equally many ranks of each policy too: what is written
+//! next goes by ranks.
 //!
 //! Each move obeys the rule at the moment when its turn comes. A rank for which all disks are forbidden
 //! is reported, not forced: a cluster where only a chain of moves would make room is not untangled.
@@ -426,6 +428,18 @@ impl<'a> State<'a> {
         fuller.into_iter().find_map(|(_, from)| self.best_fit(from, to, only))
     }
 
+    /// The ranks of a disk, and what they weigh, by policy.
+    fn by_policy(&self, slot: &Slot<'_>) -> BTreeMap<(usize, usize), (u64, u64)> {
+        let mut sums: BTreeMap<(usize, usize), (u64, u64)> = BTreeMap::new();
+        for (at, _) in &slot.ranks {
+            let group = &self.groups[*at];
+            let (ranks, bytes) = sums.entry(key(group.policy)).or_default();
+            *ranks += 1;
+            *bytes = bytes.saturating_add(weight(group));
+        }
+        sums
+    }
+
     /// The rank on `from` whose move to `to` makes the two most nearly equally full; `None` if none may
     /// move, or all would only turn the tables.
     fn best_fit(
@@ -441,6 +455,19 @@ impl<'a> State<'a> {
         let (u, v) = (wide(source.capacity()), wide(target.capacity()));
         let gap = wide(source.load) * v - wide(target.load) * u;
         let best = gap / (u + v);
+        // What each policy has too much of here: ranks, and bytes. The largest groups would close the gap
+        // with the fewest ranks, but then the next objects went elsewhere. So as many bytes go with
+        // each rank as it takes for both gaps to close together.
+        let (here, there) = (self.by_policy(source), self.by_policy(target));
+        let wanted = |policy: (usize, usize)| {
+            let (ranks, bytes) = here.get(&policy).copied().unwrap_or_default();
+            let (other_ranks, other_bytes) = there.get(&policy).copied().unwrap_or_default();
+            let ranks = (wide(ranks) * v - wide(other_ranks) * u) / (u + v);
+            let bytes = (wide(bytes) * v - wide(other_bytes) * u) / (u + v);
+            (ranks > 0).then(|| bytes / ranks)
+        };
+        let wanted: BTreeMap<(usize, usize), Option<i128>> =
+            here.keys().map(|policy| (*policy, wanted(*policy))).collect();
         let candidates = source.ranks.iter().filter(|(at, rank)| {
             let group = &self.groups[*at];
             let bytes = weight(group);
@@ -457,12 +484,14 @@ impl<'a> State<'a> {
         });
         candidates
             .min_by_key(|(at, rank)| {
-                let off = (wide(weight(&self.groups[*at])) - best).abs();
+                let group = &self.groups[*at];
+                let wanted = wanted.get(&key(group.policy)).copied().flatten();
+                let off = (wide(weight(group)) - wanted.unwrap_or(best)).abs();
                 // Among equals by chance: two new disks that took the ranks of the same groups could
                 // not take over from each other later.
-                let id = self.groups[*at].id;
+                let id = group.id;
                 let chance = u64::from(id.0) << 40 | u64::from(*rank) << 32 | u64::from(to.0);
-                (off, Random::at(chance), id, *rank)
+                (wanted.is_none(), off, Random::at(chance), id, *rank)
             })
             .copied()
     }

@@ -274,6 +274,33 @@ fn six_nodes_become_nine_and_six_again() {
     assert!(skew_of(&all, &groups) < 0.05);
 }
 
+/// A young cluster: some groups hold much, most hold little or nothing yet, those of another policy nothing.
+/// The new disks get their share of the bytes, and of what will be written.
+#[test]
+fn groups_of_unequal_size_are_spread_by_bytes_and_by_number() {
+    let bytes: Vec<u64> =
+        (0..64).map(|number| [0, 1, 2, 3, 5, 8, 40, 1][number % 8] * GIB / 8).collect();
+    let (policy, domain) = (policy(4, 2), Domain::Node);
+    let mut groups = loads(&places(6, 1, 1), policy, domain, &bytes);
+    let other = ErasurePolicy::new(3, 2).expect("valid");
+    let empty = loads(&places(6, 1, 1), other, domain, &[0]);
+    groups.extend((1000..).map(PgId).zip(empty).map(|(id, load)| Load { id, ..load }));
+    let grown = places(9, 1, 1);
+    let plan = rebalance(&grown, &groups, domain, true);
+    follow(&grown, &mut groups, domain, &plan);
+    assert!(skew_of(&grown, &groups) < 0.05, "{:?}", used(&groups));
+    for policy in [policy, other] {
+        let mut ranks: BTreeMap<DiskId, usize> = BTreeMap::new();
+        let of_policy = groups.iter().filter(|group| group.policy == policy);
+        of_policy.flat_map(|group| &group.disks).for_each(|disk| {
+            *ranks.entry(*disk).or_default() += 1;
+        });
+        let mean = ranks.values().sum::<usize>() as f64 / 9.0;
+        let is_near = |count: &usize| (*count as f64 / mean - 1.0).abs() < 0.15;
+        assert!(ranks.len() == 9 && ranks.values().all(is_near), "{policy}: {ranks:?}");
+    }
+}
+
 #[test]
 fn the_most_endangered_groups_go_first() {
     let mut groups = loads(&places(8, 1, 1), policy(4, 2), Domain::Node, &[GIB]);
