@@ -47,6 +47,8 @@ class Cluster:
         self.binary = binary.resolve()
         self.extra = extra or {}
         self.seams = seams
+        # The metadata nodes that a node is told of when it starts.
+        self.meta = list(META)
         self.processes = {node.name: Process(node.name, self.folder / node.name, node.namespace) for node in ALL}
         self.links = Links(self.folder, self.binary.with_name("linkproxy"))
         self.volumes = Volumes(self.folder, self.binary.with_name("lossyfs"), VOLUME_MIB)
@@ -113,7 +115,7 @@ class Cluster:
             process.start(["haproxy", "-db", "-f", str(BALANCER_CONFIG)], environment)
             return
         config = process.folder / "config.toml"
-        write_private(config, node_config(node, process.folder, self.keys, self.extra))
+        write_private(config, node_config(node, process.folder, self.keys, self.extra, self.meta))
         (process.folder / "data").mkdir(exist_ok=True)
         clock = clocks.environment(self.folder / clocks.LIBRARY, process.folder) if "clocks" in self.seams else {}
         process.start([str(self.binary), node.role, "--config", str(config)], clock)
@@ -148,12 +150,15 @@ class Cluster:
         return [(node, pid, self._health(node)) for node, pid in pids if pid or node not in SPARES]
 
     def admin_command(self, *words: str, seconds: float = 30) -> subprocess.CompletedProcess:
-        """Runs `shardlake admin WORDS` through the balancer."""
+        """Runs `shardlake admin WORDS` through the balancer. One that takes longer has failed."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SHARDLAKE_")}
         environment["SHARDLAKE_ROOT_ACCESS_KEY"] = self.keys["access_key"]
         environment["SHARDLAKE_ROOT_SECRET_KEY"] = self.keys["secret_key"]
         command = [self.binary, "admin", *words, "--endpoint", self.admin]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds)
+        try:
+            return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds)
+        except subprocess.TimeoutExpired:
+            return subprocess.CompletedProcess(command, 1, "", f"no answer within {seconds:.0f} s")
 
     def admin_status(self) -> dict:
         """What `shardlake admin status` knows of the cluster; nothing while nobody answers."""

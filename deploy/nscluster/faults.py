@@ -11,7 +11,8 @@ from typing import IO
 from . import clocks
 from .cluster import Cluster, ClusterError
 from .jsonlines import CommandError
-from .layout import ALL, DATA, GATEWAYS, META, NODES, SPARE_DATA
+from .layout import ALL
+from .members import Members
 
 Pairs = list[tuple[str, str]]
 
@@ -21,17 +22,15 @@ class Faults:
 
     def __init__(self, cluster: Cluster):
         self.cluster = cluster
+        self.members = Members(cluster)
 
     # ---- what there is
 
     def nodes(self) -> dict[str, object]:
-        """Names by role, and what the clients need."""
+        """Names by role, of those that are in the cluster now, and what the clients need."""
         keys = self.cluster.keys
         return {
-            "meta": [node.name for node in META],
-            "data": [node.name for node in DATA],
-            "gateway": [node.name for node in GATEWAYS],
-            "spare_data": [node.name for node in SPARE_DATA],
+            **self.members.roles(),
             "endpoints": self.cluster.gateways,
             "access_key": keys["access_key"],
             "secret_key": keys["secret_key"],
@@ -42,8 +41,8 @@ class Faults:
         return self.cluster.index_leader()
 
     def down(self) -> list[str]:
-        """Nodes whose process does not run."""
-        return [node.name for node in NODES if self.cluster.processes[node.name].pid() is None]
+        """Nodes of the cluster whose process does not run."""
+        return [name for name in self.members.names() if self.cluster.processes[name].pid() is None]
 
     def whole(self) -> bool:
         """Whether the cluster says of itself that nothing is missing."""
@@ -63,13 +62,6 @@ class Faults:
             for line in self.cluster.processes[node.name].last_lines(1 << 30).splitlines()
             if "panicked at" in line
         ]
-
-    def admin(self, words: list[str], seconds: float = 60) -> str:
-        """What `shardlake admin WORDS` says; it must be done."""
-        done = self.cluster.admin_command(*words, seconds=seconds)
-        if done.returncode != 0:
-            raise ClusterError(f"shardlake admin {' '.join(words)}: {(done.stdout + done.stderr).strip()}")
-        return done.stdout.strip()
 
     # ---- processes
 
@@ -92,6 +84,29 @@ class Faults:
         """SIGCONT."""
         for name in nodes:
             self.cluster.processes[name].signal(signal.SIGCONT)
+
+    # ---- members
+
+    def join(self, nodes: Iterable[str]) -> None:
+        """These data nodes join, with empty folders."""
+        for name in nodes:
+            self.members.join(name)
+
+    def drain(self, nodes: Iterable[str]) -> None:
+        """These data nodes begin to be emptied."""
+        for name in nodes:
+            self.members.drain(name)
+
+    def leave(self, nodes: Iterable[str], wait_s: float) -> None:
+        """Waits until these data nodes are empty, removes them, and empties their folders."""
+        for name in nodes:
+            self.members.leave(name, wait_s)
+
+    def add_meta(self, node: str) -> None:
+        self.members.add_meta(node)
+
+    def remove_meta(self, node: str) -> None:
+        self.members.remove_meta(node)
 
     # ---- the network
 

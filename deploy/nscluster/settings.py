@@ -5,7 +5,7 @@ import os
 import secrets
 from pathlib import Path
 
-from .layout import ADMIN_PORT, META, NODE_PORT, S3_PORT, SPARE_META, Node
+from .layout import ADMIN_PORT, NODE_PORT, S3_PORT, Node
 
 
 def write_private(path: Path, text: str) -> None:
@@ -40,10 +40,12 @@ def _toml(sections: dict[str, dict[str, object]]) -> str:
     return "\n".join(lines)
 
 
-def node_config(node: Node, folder: Path, keys: dict[str, str], extra: dict[str, dict[str, object]]) -> str:
-    """The configuration file of one node, whose own files lie in `folder`."""
+def node_config(
+    node: Node, folder: Path, keys: dict[str, str], extra: dict[str, dict[str, object]], meta: list[Node]
+) -> str:
+    """The configuration file of one node, whose own files lie in `folder`; `meta` are the metadata nodes."""
     # A metadata node that joins later names itself too.
-    known = [*META, node] if node in SPARE_META else META
+    known = [*meta, node] if node.role == "meta" and node not in meta else meta
     sections: dict[str, dict[str, object]] = {
         "cluster": {
             "name": "lake",
@@ -52,7 +54,7 @@ def node_config(node: Node, folder: Path, keys: dict[str, str], extra: dict[str,
             "partitions": 4,
             "initial_disks": 6,
             "domain": "node",
-            "meta": [f"{meta.index}@{meta.address}:{NODE_PORT}" for meta in known],
+            "meta": [f"{it.index}@{it.address}:{NODE_PORT}" for it in known],
         },
         "node": {
             "data": str(folder / "data"),

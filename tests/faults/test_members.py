@@ -160,7 +160,7 @@ def test_a_removed_node_says_so_when_it_is_started(cluster, workload, phase):
 def test_rolling_restart(cluster, workload, phase):
     """SIGTERM and start, one node after the other, as in an upgrade."""
     # Who restarts needs the address of one that is there.
-    cluster.extra = {"cluster": {"meta": [f"{node.index}@{node.address}:7000" for node in SPARE_META]}}
+    cluster.meta = SPARE_META
     alive = [node for node in NODES if node not in META] + SPARE_META
     for node in alive:
         cluster.stop(node.name)

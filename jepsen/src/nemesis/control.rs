@@ -14,17 +14,21 @@ use tokio::{
 
 use crate::site::Access;
 
-/// How long one command may take: stopping a node drains it.
+/// How long one command may take, beside the `wait_s` that it names: stopping a node drains it.
 const COMMAND_MAX: Duration = Duration::from_secs(120);
 
-/// The cluster's nodes by role, and how its clients are let in.
+/// The nodes that are in the cluster by role, and how its clients are let in.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Nodes {
     pub(crate) meta: Vec<String>,
     pub(crate) data: Vec<String>,
     pub(crate) gateway: Vec<String>,
+    /// Data nodes that joined, and may leave.
+    pub(crate) grown: Vec<String>,
     /// Data nodes that may join.
     pub(crate) spare_data: Vec<String>,
+    /// Metadata nodes that may join.
+    pub(crate) spare_meta: Vec<String>,
     endpoints: Vec<String>,
     access_key: String,
     secret_key: String,
@@ -51,7 +55,9 @@ impl Nodes {
             meta: names("meta", meta),
             data: names("data", data),
             gateway: names("gateway", gateway),
+            grown: Vec::new(),
             spare_data: vec![format!("data-{}", data + 1)],
+            spare_meta: vec![format!("meta-{}", meta + 1)],
             endpoints: Vec::new(),
             access_key: String::new(),
             secret_key: String::new(),
@@ -84,14 +90,16 @@ impl Control {
 
     /// Has a command done, and gives its value.
     pub(crate) async fn call(&mut self, command: &Value) -> anyhow::Result<Value> {
-        let answer = timeout(COMMAND_MAX, async {
+        let asked = Duration::from_secs(command["wait_s"].as_u64().unwrap_or_default());
+        let max = COMMAND_MAX + asked;
+        let answer = timeout(max, async {
             self.commands.write_all(format!("{command}\n").as_bytes()).await?;
             self.commands.flush().await?;
             self.answers.next_line().await?.context("the control process ended")
         });
         let line = answer
             .await
-            .with_context(|| format!("{command} took more than {COMMAND_MAX:?}"))?
+            .with_context(|| format!("{command} took more than {max:?}"))?
             .with_context(|| format!("having {command} done"))?;
         let mut answer: Value = serde_json::from_str(&line).with_context(|| line.clone())?;
         if let Some(error) = answer.get("error") {

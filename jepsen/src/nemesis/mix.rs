@@ -67,6 +67,8 @@ impl Nemesis {
         let mut random = StdRng::seed_from_u64(self.seed);
         let mut order: Vec<&'static str> = Vec::new();
         let mut strikes = Vec::new();
+        // How many in a row had nothing to do.
+        let mut idle = 0;
         while self.began.elapsed() < self.until && !self.names.is_empty() {
             // Each once, in any order, before one comes again.
             let name = match order.pop() {
@@ -77,13 +79,18 @@ impl Nemesis {
                     continue;
                 }
             };
+            self.nodes = self.control.ask("nodes").await?;
             let leader: Option<String> = self.control.ask("index_leader").await?;
-            let turn = strikes.iter().filter(|strike: &&Strike| strike.name == name).count();
-            let plan = plan::plan(name, &self.nodes, leader.as_deref(), turn, &mut random);
+            let plan = plan::plan(name, &self.nodes, leader.as_deref(), &mut random);
             let Some(plan) = plan else {
-                self.names.retain(|other| *other != name);
-                continue;
+                idle += 1;
+                match idle < self.names.len() {
+                    true => continue,
+                    // None of them can do anything any more.
+                    false => break,
+                }
             };
+            idle = 0;
             let lasts = Duration::from_secs_f64(random.random_range(LASTS_S));
             let strike = self.strike(plan, lasts, &probes, &bucket).await?;
             say(&strike);
@@ -98,6 +105,7 @@ impl Nemesis {
         while strikes.last().is_none_or(recovered) && self.began.elapsed() < self.until {
             tokio::time::sleep(PROBE_PAUSE).await;
         }
+        self.nodes = self.control.ask("nodes").await?;
         for command in plan::heal_everything(&self.nodes) {
             self.control.call(&command).await?;
         }

@@ -6,6 +6,8 @@
 //! What rots is put right at the end of a strike, unless it was rewritten meanwhile; so rot has one victim in
 //! a whole run, the first data node, and nothing else ever takes the durable bytes of another.
 
+mod members;
+
 use std::collections::BTreeSet;
 
 use rand::{
@@ -31,7 +33,7 @@ pub(crate) struct Plan {
 }
 
 /// Every nemesis.
-pub(crate) const NAMES: [&str; 31] = [
+pub(crate) const NAMES: [&str; 34] = [
     "partition-majority",
     "partition-minority",
     "partition-leader",
@@ -63,6 +65,9 @@ pub(crate) const NAMES: [&str; 31] = [
     "clock-jump",
     "rolling-restart",
     "grow",
+    "drain",
+    "shrink",
+    "member",
 ];
 
 impl Plan {
@@ -83,13 +88,12 @@ impl Plan {
     }
 }
 
-/// Plans the strike of the nemesis of this name that comes after `turn` others of its own; `leader` leads the
-/// most index partitions, if that is known. `None` if there is nothing left that it could do.
+/// Plans a strike of the nemesis of this name; `leader` leads the most index partitions, if that is known.
+/// `None` if there is nothing that it could do now.
 pub(crate) fn plan(
     name: &'static str,
     nodes: &Nodes,
     leader: Option<&str>,
-    turn: usize,
     random: &mut StdRng,
 ) -> Option<Plan> {
     let leader = leader.map_or_else(|| any(&nodes.meta, random), str::to_owned);
@@ -159,7 +163,10 @@ pub(crate) fn plan(
         }
         "clock-jump" => clock_jump(nodes, random),
         "rolling-restart" => rolling_restart(nodes),
-        "grow" => grow(nodes, turn),
+        "grow" => members::grow(nodes),
+        "drain" => members::drain(nodes, random),
+        "shrink" => members::shrink(nodes, random),
+        "member" => members::member(nodes, random),
         _ => unreachable!("{name} is not in NAMES"),
     };
     let plan = Plan { name, target, begin, end };
@@ -309,14 +316,6 @@ fn rolling_restart(nodes: &Nodes) -> Strike {
     ("one after the other".to_owned(), nodes.all().iter().flat_map(restart).collect(), Vec::new())
 }
 
-// ---- members
-
-/// A data node joins, and stays.
-fn grow(nodes: &Nodes, turn: usize) -> Strike {
-    let Some(new) = nodes.spare_data.get(turn) else { return Strike::default() };
-    (new.clone(), vec![words("start", &[new])], Vec::new())
-}
-
 // ---- disks and clocks
 
 /// A disk that failed is left alone until its node is started again: its operator has put it right.
@@ -361,12 +360,15 @@ mod tests {
 
     use super::*;
 
+    /// The last data node joined later.
     fn nodes() -> Nodes {
-        Nodes::of(3, 6, 3)
+        let mut nodes = Nodes::of(3, 6, 3);
+        nodes.grown = vec!["data-6".to_owned()];
+        nodes
     }
 
     fn plans(name: &'static str) -> Vec<Plan> {
-        let of = |seed| plan(name, &nodes(), Some("meta-2"), 0, &mut StdRng::seed_from_u64(seed));
+        let of = |seed| plan(name, &nodes(), Some("meta-2"), &mut StdRng::seed_from_u64(seed));
         (0..50).map(of).map(|plan| plan.expect("it can do something")).collect()
     }
 
@@ -382,13 +384,6 @@ mod tests {
             let planned = plans(name);
             assert_eq!(planned, plans(name));
         }
-    }
-
-    #[test]
-    fn a_cluster_grows_by_each_spare_node_once() {
-        let mut random = StdRng::seed_from_u64(1);
-        let grown = |turn| plan("grow", &nodes(), None, turn, &mut random).map(|plan| plan.target);
-        assert_eq!([0, 1].map(grown), [Some("data-7".to_owned()), None]);
     }
 
     /// At most one of three metadata nodes and two of six data nodes of a 4+2 are harmed at a time.
