@@ -5,11 +5,12 @@ use std::time::Duration;
 use rand::{Rng, rngs::StdRng, seq::SliceRandom};
 use shardstore::memory::{Delays, WriteFault};
 use turmoil::Sim;
+use types::NodeId;
 
 use crate::{
     invariants::{count, intact, referenced},
     scenario::{Faults, stream},
-    world::World,
+    world::{Part, World},
 };
 
 /// What ends a fault.
@@ -21,6 +22,7 @@ enum End {
     SlowDisk(usize),
     SlowLog(usize),
     DiskFailure(usize),
+    BadWrites(usize),
     Clock(usize),
 }
 
@@ -74,6 +76,10 @@ impl Chaos {
         for end in due {
             self.end(sim, world, end);
         }
+        let voted = std::mem::take(&mut *world.voted.lock());
+        if self.faults.vote_crash && self.next < u64::MAX {
+            self.crash_voters(sim, world, &voted);
+        }
         let stopped = std::mem::take(&mut *world.stopped.lock());
         for host in stopped {
             self.crash(sim, world, &host, 500_000);
@@ -126,9 +132,13 @@ impl Chaos {
             bit_rot,
             clock,
             moves,
+            bad_write,
+            members,
+            vote_crash: _,
+            late: _,
         } = self.faults;
         type Begin = fn(&mut Chaos, &mut Sim<'_>, &World);
-        let all: [(bool, Begin); 12] = [
+        let all: [(bool, Begin); 14] = [
             (crash, Self::begin_crash),
             (blackout, Self::begin_blackout),
             (storm, Self::begin_storm),
@@ -141,6 +151,8 @@ impl Chaos {
             (bit_rot, |it, _, world| it.begin_bit_rot(world)),
             (clock, |it, _, world| it.begin_clock(world)),
             (moves, |_, _, world| *world.moves.lock() += 1),
+            (bad_write, Self::begin_bad_writes),
+            (members, |it, _, world| it.begin_membership(world)),
         ];
         let enabled: Vec<Begin> = all.into_iter().filter(|it| it.0).map(|it| it.1).collect();
         if enabled.is_empty() {
@@ -173,6 +185,17 @@ impl Chaos {
         let host = hosts[self.random.random_range(0..hosts.len())].clone();
         world.note(&format!("storm over {host}"));
         self.storm = Some((host, self.random.random_range(3..7), world.time.us()));
+    }
+
+    /// Metadata nodes have voted, or stand for election. Some crash before the next sync.
+    fn crash_voters(&mut self, sim: &mut Sim<'_>, world: &World, voted: &[NodeId]) {
+        for site in world.metas.iter().filter(|site| voted.contains(&site.node)) {
+            if self.random.random_range(0..4) == 0 {
+                world.note(&format!("{} has just voted", site.host));
+                let down = self.random.random_range(100_000..3_000_000);
+                self.crash(sim, world, &site.host, down);
+            }
+        }
     }
 
     /// A host loses its power, and what was not synced: all of it, or a part.
@@ -328,9 +351,36 @@ impl Chaos {
         if self.random.random_range(0..3) == 0 {
             world.note(&format!("{shard:?} of {} is lost", site.host));
             site.store.forget(shard);
+            world.lost.lock().insert((number, shard));
         } else if site.store.flip_bit(shard, 0, self.random.random_range(0..1 << 20)) {
             world.note(&format!("a bit flips in {shard:?} of {}", site.host));
             world.rotten.lock().insert((number, shard));
+        }
+    }
+
+    /// A disk that was away, so that repairs wait for it, comes back and writes wrongly.
+    fn begin_bad_writes(&mut self, sim: &mut Sim<'_>, world: &World) {
+        let number = self.random.random_range(0..world.datas.len());
+        let host = &world.datas[number].host;
+        world.note(&format!("the disk of {host} is to write wrongly"));
+        world.bad_writers.lock().insert(number);
+        let down = self.random.random_range(1_000_000..4_000_000);
+        self.crash(sim, world, host, down);
+        let until = self.until(world, 6_000, 15_000);
+        self.ends.push((until, End::BadWrites(number)));
+    }
+
+    // ---- membership
+
+    /// A spare joins, or a disk is to be emptied and its node removed.
+    fn begin_membership(&mut self, world: &World) {
+        let spare = world.datas.iter().find(|site| *site.part.lock() == Part::Spare);
+        match spare.filter(|_| self.random.random_range(0..2) == 0) {
+            Some(spare) => {
+                world.note(&format!("{} is to join", spare.host));
+                *spare.part.lock() = Part::Member;
+            }
+            None => *world.drains.lock() += 1,
         }
     }
 
@@ -380,6 +430,7 @@ impl Chaos {
             }
             End::SlowDisk(data) => world.datas[data].store.set_delays(Delays::default()),
             End::SlowLog(meta) => world.metas[meta].disk.set_sync_delay(Duration::ZERO),
+            End::BadWrites(data) => drop(world.bad_writers.lock().remove(&data)),
             // Somebody looks after it: the node is started again.
             End::DiskFailure(data) => {
                 let host = world.datas[data].host.clone();

@@ -10,7 +10,7 @@ use std::{
 use crate::{
     chaos::Chaos,
     invariants::{
-        k_shards_survive, linearizable, list_complete, nothing_leaks, replicas_agree,
+        k_shards_survive, linearizable, list_complete, nothing_leaks, promises, replicas_agree,
         terms_never_go_back::Terms,
     },
     nodes,
@@ -178,7 +178,8 @@ impl Simulation<'_> {
         if let Some(panic) = panics.lock().ok().and_then(|mut panics| panics.pop()) {
             world.violate("no_panic", panic);
         }
-        if us.is_multiple_of(CHEAP_US) {
+        promises::check(&world);
+        if us.is_multiple_of(CHEAP_US) || world.scenario.faults.vote_crash {
             self.terms.check(&world);
         }
         if us.is_multiple_of(DEAR_US) {

@@ -40,6 +40,14 @@ pub struct Faults {
     pub clock: bool,
     /// Ranks of placement groups move to other disks.
     pub moves: bool,
+    /// Metadata nodes lose their power at the very moment that a vote of theirs is out.
+    pub vote_crash: bool,
+    /// Commands reach their group so late that what they were planned on has passed.
+    pub late: bool,
+    /// Disks write other bytes than they were given when shards are repaired, and do not notice.
+    pub bad_write: bool,
+    /// Data nodes join; others are emptied and removed.
+    pub members: bool,
 }
 
 impl Faults {
@@ -56,10 +64,15 @@ impl Faults {
         bit_rot: false,
         clock: false,
         moves: false,
+        vote_crash: false,
+        late: false,
+        bad_write: false,
+        members: false,
     };
 
-    fn draw(random: &mut StdRng) -> Self {
+    fn draw(random: &mut StdRng, more: &mut StdRng) -> Self {
         let mut coin = |of: u32| random.random_range(0..of) == 0;
+        let mut other = |of: u32| more.random_range(0..of) == 0;
         Self {
             crash: coin(2),
             blackout: coin(4),
@@ -73,6 +86,10 @@ impl Faults {
             bit_rot: coin(3),
             clock: coin(3),
             moves: coin(3),
+            vote_crash: other(4),
+            late: other(4),
+            bad_write: other(4),
+            members: other(5),
         }
     }
 }
@@ -84,8 +101,10 @@ pub struct Scenario {
     pub seed: u64,
     /// Metadata nodes.
     pub metas: usize,
-    /// Data nodes with one disk each.
+    /// Data nodes with one disk each, of which the cluster is made.
     pub datas: usize,
+    /// Data nodes that may join it.
+    pub spares: usize,
     /// Gateways.
     pub gateways: usize,
     /// Clients of each gateway.
@@ -113,12 +132,13 @@ pub struct Scenario {
 impl Scenario {
     /// The scenario of a seed.
     pub fn of(seed: u64, calm: bool) -> Self {
-        let mut random = stream(seed, "scenario");
+        let (mut random, mut more) = (stream(seed, "scenario"), stream(seed, "more faults"));
         let policy = ErasurePolicy::new(4, 2).expect("4+2 is a policy");
-        Self {
+        let mut scenario = Self {
             seed,
             metas: if random.random_range(0..5) == 0 { 5 } else { 3 },
             datas: random.random_range(6..=12),
+            spares: 0,
             gateways: 2,
             clients: random.random_range(2..=4),
             keys: random.random_range(2..=6),
@@ -127,9 +147,15 @@ impl Scenario {
             chaos_ms: random.random_range(15_000..30_000),
             settle_ms: 120_000,
             latency_max: Duration::from_millis(random.random_range(2..30)),
-            faults: if calm { Faults::NONE } else { Faults::draw(&mut random) },
+            faults: if calm { Faults::NONE } else { Faults::draw(&mut random, &mut more) },
             fault_pause_ms: random.random_range(300..4000),
             snapshot_every: random.random_range(20..400),
+        };
+        if scenario.faults.members {
+            scenario.spares = more.random_range(1..=2);
+            // Every rank of some disks has to move.
+            scenario.settle_ms *= 2;
         }
+        scenario
     }
 }

@@ -14,11 +14,11 @@ use metastore::MetaNode;
 use parking_lot::Mutex;
 use proto::{ClusterSecret, Identity};
 use shardstore::MemoryStore;
-use types::{ClusterId, DiskId, DiskUuid, GroupId, InstanceId, NodeId, ShardId};
+use types::{BlobId, ClusterId, DiskId, DiskUuid, GroupId, InstanceId, NodeId, ShardId};
 
 use crate::{
     history::{Acknowledged, History},
-    invariants::Applied,
+    invariants::{Applied, promises::Promise},
     scenario::Scenario,
     time::{NodeClock, Time},
     trace::Trace,
@@ -80,6 +80,19 @@ pub struct DataSite {
     pub disk: Mutex<Option<DiskId>>,
     /// Its clock.
     pub clock: Arc<NodeClock>,
+    /// Whether it takes part in the cluster: not yet, now, or not any more.
+    pub part: Mutex<Part>,
+}
+
+/// A data node's part in the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// It has not joined yet.
+    Spare,
+    /// It has.
+    Member,
+    /// An operator removes it: it is stopped for good.
+    Removed,
 }
 
 /// A gateway's place.
@@ -112,8 +125,24 @@ pub struct World {
     pub stopped: Mutex<BTreeSet<String>>,
     /// Shards with flipped bits, by the number of their data node.
     pub rotten: Mutex<BTreeSet<(usize, ShardId)>>,
+    /// Shards that disks have lost, by the number of their data node.
+    pub lost: Mutex<BTreeSet<(usize, ShardId)>>,
+    /// Data nodes that write other bytes than they are given.
+    pub bad_writers: Mutex<BTreeSet<usize>>,
+    /// What they wrote so, until it is written again.
+    pub badly_written: Mutex<BTreeSet<(usize, ShardId)>>,
     /// Members of groups that the operator is to move.
     pub moves: Mutex<u32>,
+    /// Disks that the operator is to empty.
+    pub drains: Mutex<u32>,
+    /// When commands that are late reach their group, in microseconds, by their hash.
+    pub late: Mutex<BTreeMap<[u8; 32], u64>>,
+    /// Metadata nodes that have just come into a later term.
+    pub voted: Mutex<Vec<NodeId>>,
+    /// What commands have just promised.
+    pub promises: Mutex<Vec<Promise>>,
+    /// Since when blobs are known to be referenced, in microseconds.
+    pub known_since: Mutex<BTreeMap<BlobId, u64>>,
     /// Metadata nodes.
     pub metas: Vec<MetaSite>,
     /// Data nodes.
@@ -136,7 +165,7 @@ impl World {
             clock: clock(),
             running: Mutex::new(None),
         });
-        let datas = (1..=scenario.datas).map(|number| {
+        let datas = (1..=scenario.datas + scenario.spares).map(|number| {
             let clock = clock();
             DataSite {
                 host: format!("data-{number}"),
@@ -144,6 +173,10 @@ impl World {
                 uuid: DiskUuid::from_bytes((2000 + number as u128).to_be_bytes()),
                 disk: Mutex::new(None),
                 clock,
+                part: Mutex::new(match number <= scenario.datas {
+                    true => Part::Member,
+                    false => Part::Spare,
+                }),
             }
         });
         let gateways = (1..=scenario.gateways).map(|number| GatewaySite {
@@ -164,7 +197,15 @@ impl World {
             violations: Mutex::default(),
             stopped: Mutex::default(),
             rotten: Mutex::default(),
+            lost: Mutex::default(),
+            bad_writers: Mutex::default(),
+            badly_written: Mutex::default(),
             moves: Mutex::default(),
+            drains: Mutex::default(),
+            late: Mutex::default(),
+            voted: Mutex::default(),
+            promises: Mutex::default(),
+            known_since: Mutex::default(),
             phase: AtomicU8::new(0),
             values: AtomicU64::new(1),
         })

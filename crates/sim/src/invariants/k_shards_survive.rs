@@ -7,7 +7,10 @@ use crate::world::World;
 /// Looks at every referenced blob. While no replica knows them all, another time.
 pub fn check(world: &World) {
     let Some(blobs) = referenced(world) else { return };
+    let (now, mut known) = (world.time.us(), world.known_since.lock());
+    known.retain(|blob, _| blobs.contains_key(blob));
     for found in blobs.values() {
+        known.entry(found.blob.id).or_insert(now);
         let blob = &found.blob;
         let (shards, k) = (count(&intact(world, blob)), blob.policy.k());
         if shards < k {

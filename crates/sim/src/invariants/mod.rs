@@ -8,6 +8,9 @@
 //! | [`k_shards_survive`] | every referenced blob has k intact, synced shards | every 250 ms |
 //! | [`no_referenced_blob_collected`] | nobody deletes an intact shard of a referenced blob unless k others are intact | with each deletion |
 //! | `no_wrong_bytes` | a read answers what was written, byte by byte | with each read, in `workload` |
+//! | [`planned_on_this_map`] | a change of a placement group is applied only to the state that it was planned on | with each such command |
+//! | [`moves_end_whole`] | a move ends only when the disk that is let go has no shard that its group lacks | with each end |
+//! | [`repaired_is_good`] | a repair is called done only of what the disk really wrote | with each repair |
 //! | [`linearizable`] | every key is a linearizable register | at the end |
 //! | [`list_complete`] | a listing has what was there all along, and nothing that was gone | at the end |
 //! | [`replicas_agree`] | replicas that have applied as much have the same rows | at the end |
@@ -20,8 +23,12 @@ pub mod k_shards_survive;
 pub mod linearizable;
 pub mod list_complete;
 pub mod log_matching;
+pub mod moves_end_whole;
 pub mod no_referenced_blob_collected;
 pub mod nothing_leaks;
+pub mod planned_on_this_map;
+pub mod promises;
+pub mod repaired_is_good;
 pub mod replicas_agree;
 pub mod terms_never_go_back;
 

@@ -5,7 +5,7 @@
 
 use types::ShardId;
 
-use super::{count, intact, referenced};
+use super::{count, intact, referenced, repaired_is_good};
 use crate::world::World;
 
 /// Checks a deletion on a data node, before it is done.
@@ -17,6 +17,7 @@ pub fn check(world: &World, number: usize, shards: &[ShardId]) {
         if holders.get(rank).is_none_or(|holders| *holders != [number]) {
             continue;
         }
+        repaired_is_good::check_deletion(world, number, *shard);
         let others = count(&holders) - 1;
         if others < found.blob.policy.k() {
             world.violate(

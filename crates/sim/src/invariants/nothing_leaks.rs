@@ -1,10 +1,10 @@
 //! Once everything works again, disks come to hold what is referenced, all of it, where it belongs, and
 //! nothing else: every rank of every referenced blob intact on its member, no other copy of it, no shard
-//! of any other blob, and no move under way.
+//! of any other blob, no move under way, and no disk that was to be emptied.
 
 use std::collections::BTreeSet;
 
-use types::ShardId;
+use types::{DiskState, ShardId};
 
 use super::{intact, map, referenced};
 use crate::world::World;
@@ -47,6 +47,9 @@ pub fn lacking(world: &World) -> Option<String> {
                 site.host, shard.rank, shard.blob
             ));
         }
+    }
+    if let Some(disk) = map.disks.values().find(|disk| disk.state != DiskState::In) {
+        return Some(format!("disk {} was to be emptied, and is {:?}", disk.id, disk.state));
     }
     let moving = map.groups.values().find(|group| !group.former.is_empty());
     moving.map(|group| format!("group {} still names {:?}", group.id, group.former))

@@ -37,6 +37,9 @@ impl Terms {
                         ),
                     );
                 }
+                if *term > 0 && status.term > *term {
+                    world.voted.lock().push(node);
+                }
                 *term = status.term;
                 let leads = (status.term, node);
                 let known = self.leaders.entry(status.group).or_default();

@@ -14,15 +14,28 @@ use proto::{
 use shardstore::{DataNode, Limits, ShardStore};
 use types::{DiskClass, DiskId, FeatureLevel, Location, Role, ShardId};
 
-use super::{Ended, Network, patiently, serve};
-use crate::{invariants::no_referenced_blob_collected, transport::address, world::World};
+use super::{Ended, Network, bad_writes, patiently, serve};
+use crate::{
+    invariants::no_referenced_blob_collected,
+    transport::address,
+    world::{Part, World},
+};
 
 /// How often it reports.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
+/// How often a node that has not joined looks whether it is to.
+const LOOK: Duration = Duration::from_millis(200);
+
 /// Runs the data node of a site.
 pub async fn data(world: Arc<World>, number: usize) -> Ended {
     let site = &world.datas[number];
+    while *site.part.lock() == Part::Spare {
+        tokio::time::sleep(LOOK).await;
+    }
+    if *site.part.lock() == Part::Removed {
+        return std::future::pending().await;
+    }
     let network = Network::new(&world, BTreeMap::new());
     network.follow_map();
     let register = RootCommand::RegisterNode {
@@ -71,7 +84,7 @@ pub async fn data(world: Arc<World>, number: usize) -> Ended {
     serve(network.identity.clone(), services).await
 }
 
-/// A data node whose deletions are watched.
+/// A data node whose deletions are watched, and whose disk may write what it was not given.
 struct Watched {
     world: Arc<World>,
     number: usize,
@@ -81,7 +94,14 @@ struct Watched {
 #[async_trait]
 impl ShardService for Watched {
     async fn put(&self, disk: DiskId, put: PutChunks) -> Result<(), RpcError> {
-        self.service.put(disk, put).await
+        let (shard, seals) = (put.shard, put.seal);
+        let store = &self.world.datas[self.number].store;
+        let is_new = seals && !store.is_durable(shard);
+        self.service.put(disk, put).await?;
+        if is_new {
+            bad_writes::wrote(&self.world, self.number, shard);
+        }
+        Ok(())
     }
 
     async fn confirm(&self, disk: DiskId, shards: Vec<ShardId>) -> Result<(), RpcError> {

@@ -15,8 +15,9 @@ use platform::Clock;
 use proto::{Peers, Services, meta::MetaService, raft::RaftService};
 use types::{FeatureLevel, GroupId, Location, NodeId, Role};
 
-use super::{Ended, Network, patiently, serve, workers};
+use super::{Ended, Network, late::Late, patiently, serve, workers};
 use crate::{
+    invariants::promises,
     transport::address,
     world::{RunningMeta, World},
 };
@@ -62,9 +63,11 @@ pub async fn meta(world: Arc<World>, number: usize) -> Ended {
     let node = Arc::new(MetaNode::new(site.node, groups, clock.clone()));
     *site.running.lock() = Some(RunningMeta { host: host.clone(), node: node.clone() });
 
+    let local: Arc<dyn MetaService> =
+        Arc::new(Late { world: world.clone(), service: node.clone() });
     let services = Services {
         raft: Some(host.clone() as Arc<dyn RaftService>),
-        meta: Some(node.clone() as Arc<dyn MetaService>),
+        meta: Some(local.clone()),
         shards: None,
     };
     let serving = tokio::task::spawn_local(serve(raft_peers.identity.clone(), services));
@@ -75,7 +78,6 @@ pub async fn meta(world: Arc<World>, number: usize) -> Ended {
     let scenario = &world.scenario;
     metastore::bootstrap(root, world.cluster(), scenario.policy, presplit(scenario.partitions))
         .await?;
-    let local: Arc<dyn MetaService> = node.clone();
     let network = Network::new(&world, BTreeMap::from([(site.node, local)]));
     network.follow_map();
     let register = RootCommand::RegisterNode {
@@ -132,6 +134,7 @@ impl StateMachine for Witness {
         context: ApplyContext,
         command: &[u8],
     ) -> Result<bytes::Bytes, Halt> {
+        let noticed = promises::notice(self.group, &*rows, command);
         let answer = self.machine.apply(rows, context, command);
         let number = {
             let mut at = self.at.lock();
@@ -147,7 +150,12 @@ impl StateMachine for Witness {
         let place = (self.group, context.index, number);
         let noted = self.world.applied.lock().note(place, *hasher.finalize().as_bytes());
         match noted {
-            Ok(first) if first => self.world.trace.quietly(hasher.finalize().as_bytes()),
+            Ok(first) if first => {
+                self.world.trace.quietly(hasher.finalize().as_bytes());
+                if let Some(noticed) = noticed {
+                    promises::applied(&self.world, &*rows, noticed);
+                }
+            }
             Ok(_) => {}
             Err(detail) => {
                 self.world.violate("log_matching", format!("node {}: {detail}", self.node));

@@ -1,8 +1,10 @@
 //! The software of the simulated hosts: what the roles of the server do, with simulated disks,
 //! clocks and network under it.
 
+mod bad_writes;
 mod data;
 mod gateway;
+mod late;
 mod meta;
 mod operator;
 
