@@ -178,22 +178,27 @@ impl RootModel {
                     .filter_map(|group| Some((group.disks.iter().position(|d| d == old)?, group)))
                     .map(|(rank, group)| (rank as u8, group))
                     .collect();
-                if groups.is_empty() && old_state == DiskState::Out {
-                    return A::Done;
-                }
-                if self.epoch != epoch.0 || new_state != DiskState::In || old == new {
-                    return no();
-                }
                 // Groups of which the new disk may hold another rank are left to the planner.
                 let all = groups.len();
                 groups.retain(|(rank, group)| {
                     let former = Former { rank: *rank, disk: *new };
                     !group.names(*new) || group.former.contains(&former)
                 });
+                let is_all = groups.len() == all;
+                let was_done = match old_state {
+                    DiskState::In => false,
+                    DiskState::Draining => !is_all,
+                    DiskState::Out => true,
+                };
+                if groups.is_empty() && was_done {
+                    return A::Done;
+                }
+                if self.epoch != epoch.0 || new_state != DiskState::In || old == new {
+                    return no();
+                }
                 if !groups.iter().all(|(rank, group)| can_move(group, *rank, *new)) {
                     return no();
                 }
-                let is_all = groups.len() == all;
                 groups.iter_mut().for_each(|(rank, group)| move_rank(group, *rank, *new));
                 let state = if is_all { DiskState::Out } else { DiskState::Draining };
                 self.disks.entry(*old).and_modify(|disk| disk.state = state);

@@ -97,11 +97,20 @@ impl Apply<'_> {
         let (Some(old_row), Some(new_row)) = (row(old)?, row(new)?) else {
             return refused(format!("disk {old} or disk {new} is not registered"));
         };
-        let groups: Vec<PlacementGroup> = query::groups(self.rows)?
-            .into_iter()
-            .filter(|group| group.disks.contains(&old))
-            .collect();
-        if groups.is_empty() && old_row.state == DiskState::Out {
+        let mut groups = Vec::new();
+        let mut is_left = false;
+        for group in query::groups(self.rows)? {
+            let rank = group.disks.iter().position(|disk| *disk == old);
+            let Some(rank) = rank.and_then(|rank| u8::try_from(rank).ok()) else { continue };
+            if has_another_rank(&group, rank, new) {
+                is_left = true;
+            } else {
+                groups.push((rank, group));
+            }
+        }
+        let state = if is_left { DiskState::Draining } else { DiskState::Out };
+        // Done before. One that was out keeps its ranks no less.
+        if groups.is_empty() && [state, DiskState::Out].contains(&old_row.state) {
             return Ok(RootAnswer::Done);
         }
         if query::epoch(self.rows)? != epoch {
@@ -110,16 +119,8 @@ impl Apply<'_> {
         if new_row.state != DiskState::In || old == new {
             return refused(format!("disk {new} takes no part in placement"));
         }
-        let mut state = DiskState::Out;
         let mut replaced = Vec::with_capacity(groups.len());
-        for group in groups {
-            let rank = group.disks.iter().position(|disk| *disk == old);
-            let rank = rank.and_then(|rank| u8::try_from(rank).ok());
-            let rank = rank.expect("the group has the disk, and a group has at most 32");
-            if has_another_rank(&group, rank, new) {
-                state = DiskState::Draining;
-                continue;
-            }
+        for (rank, group) in groups {
             match moved(group, rank, new) {
                 Ok(row) => replaced.push(row),
                 Err(reason) => return refused(reason),
