@@ -1,6 +1,7 @@
 //! Once everything works again, disks come to hold what is referenced, all of it, where it belongs, and
 //! nothing else: every rank of every referenced blob intact on its member, no other copy of it, no shard
-//! of any other blob, no move under way, and no disk that was to be emptied.
+//! of any other blob, no move under way, and no disk that was to be emptied. Disks are those that the
+//! cluster knows.
 
 use std::collections::BTreeSet;
 
@@ -34,7 +35,13 @@ pub fn lacking(world: &World) -> Option<String> {
             };
         }
     }
-    for (number, site) in world.datas.iter().enumerate() {
+    // What a disk held that was removed is nobody's business: it never comes back with it. A write that
+    // began before it was empty may have put a shard there.
+    let known: BTreeSet<usize> =
+        map.disks.keys().filter_map(|disk| by_disk.get(disk).copied()).collect();
+    for (number, site) in
+        world.datas.iter().enumerate().filter(|(number, _)| known.contains(number))
+    {
         let stray =
             site.store.shards().into_iter().find(|shard| !right.contains(&(number, *shard)));
         if let Some(shard) = stray {
