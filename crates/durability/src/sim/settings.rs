@@ -88,7 +88,7 @@ impl Settings {
         let rack = |node: u32| {
             if racks > 1 { format!("r{}", node % racks) } else { String::new() }
         };
-        let sites = (0..nodes * disks)
+        let sites: Vec<DiskSite> = (0..nodes * disks)
             .map(|index| DiskSite {
                 id: DiskId(index + 1),
                 node: NodeId(u64::from(index / disks) + 1),
@@ -98,8 +98,8 @@ impl Settings {
             .collect();
         Self {
             policy,
+            permutations: placement::permutations(sites.len(), policy),
             sites,
-            permutations: placement::PERMUTATIONS,
             bytes_per_disk: 16e12,
             assumptions: Assumptions::default(),
             lifetime: Lifetime::Exponential,
