@@ -301,6 +301,28 @@ def verified(cluster) -> dict | None:
     return report if report.get("read") and report["read"]["bad"] == 0 and is_whole(report) else None
 
 
+def test_a_scrub_runs_beside_readers_and_writers(cluster, objects, workload):
+    """Every byte is read once while the workload goes on; what that costs it is printed."""
+    say("a scrub of everything, under load:")
+    calm(workload)
+    stored = sum(shard_bytes(check(cluster)).values())
+    before = counted(cluster, "scrub", "verified_bytes")
+    rounds = (worker(cluster, "scrub").get("last_round") or {}).get("began")
+    began = time.monotonic()
+    admin(cluster, "scrub", "start")
+
+    def is_over() -> bool:
+        status = worker(cluster, "scrub")
+        last = status.get("last_round") or {}
+        return not status.get("round") and last.get("began") not in (None, rounds)
+
+    wait_until("the scrub", WHOLE_SECONDS, is_over)
+    seconds = time.monotonic() - began
+    read = counted(cluster, "scrub", "verified_bytes") - before
+    say(f"  {read / MIB:.0f} MiB read in {seconds:.0f} s ({stored / MIB:.0f} MiB were stored); during: {latencies(workload)}")
+    end(cluster, workload, objects)
+
+
 def moved_bytes(cluster) -> int:
     return counted(cluster, "mend", "written_bytes")
 
