@@ -77,7 +77,12 @@ pub(super) async fn treat(
             Reference::Referenced(blob) => referenced.push((bad, blob)),
             // The collector comes for it.
             Reference::Unreferenced => {}
-            Reference::Undecided => treated.stuck.push(bad),
+            // It does not wait for the deadline of the write: what it took need not be waited for.
+            Reference::Undecided => {
+                if !matches!(look_up(care, disk, bad.entry.shard).await, Ok(None)) {
+                    treated.stuck.push(bad);
+                }
+            }
         }
     }
     let mends = referenced.into_iter().map(|(bad, blob)| async move {

@@ -272,6 +272,38 @@ async fn nothing_is_repaired_that_is_deleted() {
     assert_eq!(lake.cluster.stored(disk).await.len(), 2);
 }
 
+/// Bad garbage whose writes could still commit, as far as the index knows, fills what a disk may leave behind. The
+/// collector takes it long before the index is sure, and then the disk reads on.
+#[tokio::test]
+async fn bad_garbage_holds_a_disk_no_longer_than_it_is_there() {
+    let lake = Lake::new(6, 1).await;
+    // In two steps of a disk, neither of which finds too much alone.
+    let sizes = [640_000; 200];
+    lake.fill("key", &sizes).await;
+    let disk = lake.cluster.disks()[2];
+    for entry in lake.cluster.stored(disk).await {
+        lake.flip(disk, entry.shard, 0);
+    }
+    for number in 1..sizes.len() {
+        delete(&lake.objects, &format!("key-{number}")).await.expect("deleted");
+    }
+    let mut scrubber = lake.scrubber();
+    let now = UnixMillis(lake.cluster.clock().now_ms());
+    scrub::request(&*lake.cluster, now).await.expect("the root group answers");
+    drain(&mut scrubber).await;
+    assert!(scrubber.progress().round.is_some(), "it waits: {}", scrubber.status().1);
+    // Past the grace of garbage, and before the deadline of the writes.
+    lake.cluster.clock().advance(2 * 3600 * 1000);
+    drain(&mut lake.collector()).await;
+    for _ in 0..3 {
+        lake.cluster.clock().advance(11_000);
+        drain(&mut scrubber).await;
+    }
+    assert!(scrubber.progress().round.is_none(), "{}", scrubber.status().1);
+    assert_eq!((counted(&scrubber, "bad"), counted(&scrubber, "repaired")), (1, 1));
+    assert_eq!(lake.whole().await, Ok(1));
+}
+
 /// Chunks that are bad in turn on three ranks: each is replaced with the help of the others' good
 /// ones, one after the other, though all are found at the same time.
 #[tokio::test]
