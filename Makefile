@@ -40,8 +40,6 @@ BUGS ?=
 JEPSEN_SECONDS := $(if $(filter command line,$(origin SECONDS)),$(SECONDS),90)
 CUTS ?= 10
 SEEDS ?= 200
-# Invariants that some seeds break, once docs/architecture.md names them as open.
-KNOWN ?=
 BUG ?= ack-at-k
 FIRST ?= 1
 
@@ -80,7 +78,7 @@ test-rust: deps ## Unit, property and integration tests of all crates
 sim: deps ## Whole clusters simulated by seed, with faults (SEEDS=200 from FIRST=1)
 	$(call say,simulating $(SEEDS) clusters)
 	@cargo build $(CARGO_FLAGS) --workspace --bin sim
-	$(CARGO_TARGET_DIR)/release/sim --seeds $(SEEDS) --first $(FIRST) --jobs $$(nproc) $(addprefix --known ,$(KNOWN))
+	$(CARGO_TARGET_DIR)/release/sim --seeds $(SEEDS) --first $(FIRST) --jobs $$(nproc)
 
 # Without SHARDLAKE_PLANT that build does what every other does.
 .PHONY: sim-planted
