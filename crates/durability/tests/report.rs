@@ -68,7 +68,7 @@ fn a_row_is_what_the_formula_says_of_its_groups() {
     let assumptions = Assumptions::default();
     let report = report(&map, &assumptions);
     let [row] = &report.rows[..] else { panic!("one policy, one row: {report:?}") };
-    assert_eq!((row.groups, row.disks, row.not_whole), (21, 12, 0));
+    assert_eq!((row.groups, row.disks, row.not_whole), (85, 12, 0));
     assert_eq!((row.scatter_least, row.scatter_mean), (11, 11.0));
     assert!(row.repair.spare);
     // The slowest disk is at least the mean, and not twice as slow.
@@ -88,10 +88,10 @@ fn what_is_wrong_with_the_cluster_is_said() {
     map.down.insert(DiskId(1));
     let report = report(&map, &Assumptions::default());
     let row = &report.rows[0];
-    assert_eq!((row.not_whole, row.groups), (16, 16), "every group has all six");
+    assert_eq!((row.not_whole, row.groups), (64, 64), "every group has all six");
     assert!(!row.repair.spare && row.repair.wait_hours == 48.0);
     let text = report.to_string();
-    assert!(text.contains("16 of 16 groups are short of members"), "{text}");
+    assert!(text.contains("64 of 64 groups are short of members"), "{text}");
     assert!(text.contains("one more node takes that away"), "{text}");
 }
 
